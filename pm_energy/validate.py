@@ -1,0 +1,117 @@
+"""Checks of arguments: what was wrong, what was expected, what to do."""
+
+import numbers
+
+import numpy as np
+import pytensor
+from pytensor.graph.basic import Constant, Variable
+
+
+def parameter(name, value, ndim=None):
+    """Return ``value`` as a float array, or as it is if it is a PyTensor variable.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for messages.
+    value : tensor_like
+        Number, array or PyTensor variable.
+    ndim : int or tuple of int, optional
+        Allowed numbers of dimensions.
+
+    Raises
+    ------
+    ValueError
+        If a numeric value is not numeric, not finite or has another number of dimensions.
+    """
+    if isinstance(value, Constant):
+        value = value.data
+    if not isinstance(value, Variable):
+        try:
+            value = np.array(value, dtype=pytensor.config.floatX)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name} must be numeric, got {value!r}") from error
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
+    elif value.dtype.startswith("complex") or not hasattr(value, "ndim"):
+        raise ValueError(f"{name} must be a real tensor, got {value.type}")
+    elif not value.dtype.startswith("float"):
+        value = value.astype(pytensor.config.floatX)
+    allowed = (ndim,) if isinstance(ndim, int) else ndim
+    if allowed is not None and value.ndim not in allowed:
+        wanted = " or ".join(str(n) for n in allowed)
+        raise ValueError(f"{name} must have {wanted} dimension(s), got {value.ndim}")
+    return value
+
+
+def is_numeric(value):
+    """Whether a parameter is known now (an array, not a PyTensor variable)."""
+    return not isinstance(value, Variable)
+
+
+def static_shape(value):
+    """Shape as a tuple, with None where a PyTensor variable does not know it."""
+    return tuple(value.type.shape) if isinstance(value, Variable) else value.shape
+
+
+def shape_matches(value, shape):
+    """Whether a parameter has, or may have, the given shape (None matches anything)."""
+    own = static_shape(value)
+    return len(own) == len(shape) and all(
+        a is None or b is None or a == b for a, b in zip(own, shape, strict=True)
+    )
+
+
+def symmetric_coupling(name, value):
+    """Check that a numeric coupling matrix is square, symmetric and free of self-coupling."""
+    shape = static_shape(value)
+    if len(shape) != 2 or (None not in shape and shape[0] != shape[1]):
+        raise ValueError(f"{name} must be a square matrix (n, n), got shape {shape}")
+    if not is_numeric(value):
+        return value
+    scale = np.abs(value).max(initial=0.0)
+    if np.abs(value - value.T).max(initial=0.0) > 1e-8 * scale:
+        raise ValueError(
+            f"{name} must be symmetric; it differs from its transpose by "
+            f"{np.abs(value - value.T).max():.3g}. Pass (J + J.T) / 2 if that is what you mean"
+        )
+    if np.any(np.diag(value) != 0):
+        unit = int(np.flatnonzero(np.diag(value))[0])
+        raise ValueError(
+            f"{name} must have a zero diagonal (no self-coupling), but {name}[{unit}, {unit}] = "
+            f"{value[unit, unit]:.3g}. Set it to zero; a term x_i**2 belongs into the bias"
+        )
+    # exact symmetry: the sweeps read rows, the energy reads both triangles
+    return (value + value.T) / 2
+
+
+def positive_int(name, value):
+    """Return ``value`` as an int of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return int(value)
+
+
+def positive(name, value):
+    """Return a parameter whose numeric values must all be above zero."""
+    value = parameter(name, value)
+    if is_numeric(value) and not np.all(value > 0):
+        raise ValueError(f"{name} must be positive, got {np.min(value):.4g}")
+    return value
+
+
+def states_in_domain(name, values, domain):
+    """Check that an array of states lies in ``domain`` before any cast can hide it."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must be numeric, got dtype {values.dtype}")
+    if domain.states is None:
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} must be finite, got NaN or infinity")
+        return values.astype(domain.dtype)
+    wrong = values[~np.isin(values, domain.states)]
+    if wrong.size:
+        allowed = domain.states.tolist()
+        shown = allowed if len(allowed) <= 4 else f"0, ..., {allowed[-1]}"
+        raise ValueError(f"{name} contains the value {wrong.flat[0]}; the allowed states are {shown}")
+    return values.astype(domain.dtype)
