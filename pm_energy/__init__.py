@@ -1,0 +1,50 @@
+"""pm_energy: energy-based and Boltzmann models for PyMC.
+
+Write an energy once, and PyMC can use it as a distribution, sample it well and diagnose it. Names load
+when they are first used, so importing the package costs next to nothing beside PyMC.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "pm_energy.domains": ("Binary", "Categorical", "Real", "Spin"),
+    "pm_energy.energies.sites": ("Graph", "Lattice"),
+    "pm_energy.energies.ising": ("Ising",),
+    "pm_energy.energies.potts": ("Potts",),
+    "pm_energy.energies.boltzmann": ("RBM", "BoltzmannMachine"),
+    "pm_energy.energy": (
+        "couplings",
+        "energy_from_function",
+        "evaluate",
+        "field",
+        "fisher_information",
+        "free_energy",
+        "statistics",
+    ),
+    "pm_energy.compose": ("Clamped", "Joined", "Marginal", "Sum", "Tempered"),
+    "pm_energy.compile": ("energies",),
+    "pm_energy.distributions": ("Boltzmann",),
+    "pm_energy.hidden": ("sample_hidden",),
+    "pm_energy.step_methods": ("EnergyCluster", "EnergyGibbs", "Road", "explain_sampler"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULES = ("diagnostics", "exact", "testing")
+
+__all__ = ["__version__", *_MODULES, *sorted(_HOME_OF)]
+
+
+def __getattr__(name):
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"pm_energy.{name}")
+    else:
+        raise AttributeError(f"module 'pm_energy' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

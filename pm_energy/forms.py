@@ -1,0 +1,268 @@
+"""Energy -> normal form: what the fast kernels understand, read off the class or derived.
+
+A *form* holds PyTensor expressions of the log-probabilities a kernel needs, at temperature one:
+:class:`SpinPairs` for two-state units with pair couplings, :class:`PottsPairs` for categories,
+:class:`Layers` for two layers. Every form of a known class is checked against the form derived from
+the formula. Where there is no form, ``normal_form`` returns None and the reason is found by deriving.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from functools import singledispatch
+
+import numpy as np
+import pytensor.tensor as pt
+
+from pm_energy.compose import Clamped, Joined, Marginal, Sum, Tempered
+from pm_energy.domains import Binary, Spin
+from pm_energy.energies.boltzmann import RBM, BoltzmannMachine
+from pm_energy.energies.ising import Ising
+from pm_energy.energies.potts import Potts
+from pm_energy.energies.sites import Complete, Graph, Lattice
+from pm_energy.energy import single_block
+from pm_energy.quadratic import NotQuadratic, quadratic_form
+
+
+@dataclass(frozen=True)
+class SpinPairs:
+    """Two-state units as spins: log-odds of +1 are ``bias_i + sum_j coupling_ij s_j``."""
+
+    sites: Lattice | Graph | Complete
+    coupling: object  # scalar, (n_bonds,) or (n, n)
+    bias: object  # scalar or (*sites)
+
+    @property
+    def label(self):
+        return f"pair couplings on {self.sites.label}"
+
+    @property
+    def tensors(self):
+        return self.coupling, self.bias
+
+    def scaled(self, beta):
+        return dataclasses.replace(self, coupling=beta * self.coupling, bias=beta * self.bias)
+
+    def plus(self, other):
+        return dataclasses.replace(
+            self, coupling=self.coupling + other.coupling, bias=self.bias + other.bias
+        )
+
+
+@dataclass(frozen=True)
+class PottsPairs:
+    """Categories: log p is ``coupling`` for each equal pair plus ``log_weight[i, x_i]``."""
+
+    q: int
+    sites: Lattice | Graph | Complete
+    coupling: object
+    log_weight: object  # scalar, (q,) or (*sites, q)
+
+    @property
+    def label(self):
+        return f"{self.q}-state couplings on {self.sites.label}"
+
+    @property
+    def tensors(self):
+        return self.coupling, self.log_weight
+
+    def scaled(self, beta):
+        return dataclasses.replace(
+            self, coupling=beta * self.coupling, log_weight=beta * self.log_weight
+        )
+
+    def plus(self, other):
+        return dataclasses.replace(
+            self,
+            coupling=self.coupling + other.coupling,
+            log_weight=self.log_weight + other.log_weight,
+        )
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Two layers of {0, 1} units: log p is ``v.a + h.b + v W h``.
+
+    The variable is both layers end to end (``kind`` "joined"), the visible one with the hidden one
+    summed out ("marginal"), or not settled yet ("layers").
+    """
+
+    shape: tuple[int, int]
+    weights: object
+    visible_bias: object
+    hidden_bias: object
+    kind: str = "layers"
+
+    @property
+    def label(self):
+        return "two layers of {} and {} units".format(*self.shape)
+
+    @property
+    def tensors(self):
+        return self.weights, self.visible_bias, self.hidden_bias
+
+    def scaled(self, beta):
+        named = ("weights", "visible_bias", "hidden_bias")
+        return dataclasses.replace(self, **{name: beta * getattr(self, name) for name in named})
+
+    def plus(self, other):
+        return dataclasses.replace(
+            self,
+            weights=self.weights + other.weights,
+            visible_bias=self.visible_bias + other.visible_bias,
+            hidden_bias=self.hidden_bias + other.hidden_bias,
+        )
+
+
+@dataclass(frozen=True)
+class Held:
+    """A form over all units of which some are held: a mask and their states."""
+
+    form: object
+    mask: np.ndarray
+    states: np.ndarray
+
+    @property
+    def label(self):
+        return f"{self.form.label}, {self.mask.sum()} units held"
+
+    @property
+    def tensors(self):
+        return self.form.tensors
+
+    def scaled(self, beta):
+        return dataclasses.replace(self, form=self.form.scaled(beta))
+
+
+@singledispatch
+def normal_form(energy):
+    """Return the form of an energy, or None where its class says nothing."""
+    return None
+
+
+@normal_form.register
+def _(energy: Ising):
+    return SpinPairs(energy.sites, 2.0 * energy.coupling, 2.0 * energy.field)
+
+
+@normal_form.register
+def _(energy: BoltzmannMachine):
+    if energy.coding == "binary":
+        energy = energy.to_spin()
+    return SpinPairs(Complete(energy.n), 2.0 * energy.coupling, 2.0 * energy.bias)
+
+
+@normal_form.register
+def _(energy: Potts):
+    return PottsPairs(energy.q, energy.sites, energy.coupling, energy.field)
+
+
+@normal_form.register
+def _(energy: RBM):
+    if energy.visible == "gaussian":
+        return None
+    n_visible, n_hidden = energy.shape
+    weights = energy.weights
+    a = energy.visible_bias * pt.ones(n_visible)
+    b = energy.hidden_bias * pt.ones(n_hidden)
+    if energy.visible == "spin":  # v = 2x - 1
+        weights, a, b = 2.0 * weights, 2.0 * a, b - weights.sum(axis=0)
+    if energy.hidden == "spin":
+        weights, a, b = 2.0 * weights, a - weights.sum(axis=1), 2.0 * b
+    return Layers(energy.shape, weights, a, b)
+
+
+@normal_form.register
+def _(energy: Tempered):
+    form = normal_form(energy.energy)
+    if form is None or _is_marginal(form):
+        return None  # a tempered free energy is not the free energy of a tempered joint
+    return form.scaled(energy.beta)
+
+
+def _is_marginal(form):
+    return isinstance(form, Layers) and form.kind == "marginal"
+
+
+@normal_form.register
+def _(energy: Sum):
+    forms = [normal_form(term) for term in energy.terms]
+    first = forms[0]
+    if any(f is None or isinstance(f, Held) or _is_marginal(f) for f in forms):
+        return None
+    if any(_kind(f) != _kind(first) for f in forms):
+        return None
+    total = first
+    for form in forms[1:]:
+        total = total.plus(form)
+    return total
+
+
+def _kind(form):
+    """What two forms must share for their tensors to be added."""
+    if isinstance(form, Layers):
+        return Layers, form.shape, form.kind
+    q = form.q if isinstance(form, PottsPairs) else 2
+    return type(form), q, _sites_key(form.sites)
+
+
+def _sites_key(sites):
+    return (sites.n, sites.edges.tobytes()) if isinstance(sites, Graph) else sites
+
+
+@normal_form.register
+def _(energy: Clamped):
+    form = normal_form(energy.energy)
+    if form is None or isinstance(form, Held | Layers):
+        return None
+    return Held(form, energy.mask, energy.states)
+
+
+@normal_form.register
+def _(energy: Marginal):
+    form = normal_form(energy.energy)
+    if not isinstance(form, Layers):
+        return None
+    if energy.block == 0:
+        form = Layers(form.shape[::-1], form.weights.T, form.hidden_bias, form.visible_bias)
+    return dataclasses.replace(form, kind="marginal")
+
+
+@normal_form.register
+def _(energy: Joined):
+    form = normal_form(energy.energy)
+    return dataclasses.replace(form, kind="joined") if isinstance(form, Layers) else None
+
+
+DENSE_LIMIT = 4096  # units above which no coupling matrix is derived
+
+
+def derived_form(energy):
+    """Derive the pair form of any energy over two-state units from its formula.
+
+    Raises
+    ------
+    NotQuadratic
+        If its couplings depend on the units, or a matrix of them would be too large.
+    """
+    block = single_block(energy)
+    if not isinstance(block.domain, Binary | Spin):
+        raise NotQuadratic(f"a form is derived for two-state units only, not for {block.domain}")
+    n = int(np.prod(block.shape))
+    if n > DENSE_LIMIT:
+        raise NotQuadratic(f"the coupling matrix of {n} units would be too large")
+    x = pt.tensor("x", shape=block.shape, dtype="float64")
+    quadratic = quadratic_form(energy(x), x)
+    coupling, bias = quadratic.coupling, quadratic.field.ravel()
+    diagonal = pt.diagonal(coupling)
+    coupling = coupling - pt.diag(diagonal)
+    if isinstance(block.domain, Binary):
+        # x**2 = x puts the diagonal into the field; then x = (s + 1) / 2
+        bias = bias + 0.5 * diagonal + 0.5 * coupling.sum(axis=1)
+        return SpinPairs(Complete(n), 0.5 * coupling, bias)
+    return SpinPairs(Complete(n), 2.0 * coupling, 2.0 * bias)
+
+
+def find_form(energy):
+    """Return the form of an energy, from its class or else derived. Raises NotQuadratic."""
+    form = normal_form(energy)
+    return derived_form(energy) if form is None else form

@@ -1,0 +1,44 @@
+"""PyMC step methods for Boltzmann variables."""
+
+import pymc as pm
+from pymc.step_methods import STEP_METHODS
+
+from pm_energy.step_methods.base import is_discrete_boltzmann
+from pm_energy.step_methods.cluster import EnergyCluster
+from pm_energy.step_methods.gibbs import EnergyGibbs
+from pm_energy.step_methods.plan import Road, make_plan
+
+if EnergyGibbs not in STEP_METHODS:  # so that pm.sample assigns it by itself
+    STEP_METHODS.append(EnergyGibbs)
+
+__all__ = ["EnergyCluster", "EnergyGibbs", "Road", "explain_sampler"]
+
+
+def explain_sampler(model=None):
+    """Say how EnergyGibbs would sample each discrete Boltzmann variable of a model, and why.
+
+    Parameters
+    ----------
+    model : pymc.Model, optional
+        Taken from the context if not given.
+
+    Returns
+    -------
+    dict of str to str
+        Variable name to road and reason.
+
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> import pm_energy as pme
+    >>> with pm.Model() as model:
+    ...     z = pme.Boltzmann("z", pme.Ising(lattice=(8, 8), coupling=0.3))
+    >>> pme.explain_sampler(model)["z"]
+    'KERNEL: no other term depends on it; pair couplings on a 8 x 8 lattice'
+    """
+    model = pm.modelcontext(model)
+    point = model.initial_point()
+    plans = {
+        rv.name: make_plan(model, rv, point, {}) for rv in model.free_RVs if is_discrete_boltzmann(rv)
+    }
+    return {name: f"{plan.road.name}: {plan.reason}" for name, plan in plans.items()}

@@ -1,0 +1,75 @@
+"""EnergyGibbs: Gibbs sampling of a discrete Boltzmann variable, alone or inside a larger model."""
+
+from dataclasses import field
+from functools import partial
+
+from pymc.step_methods.compound import Competence, StepMethodState
+from pymc.step_methods.state import dataclass_state
+
+from pm_energy.kernels.potts import UPDATES
+from pm_energy.roads import sweeper
+from pm_energy.step_methods.base import EnergyStep, is_discrete_boltzmann
+from pm_energy.step_methods.plan import make_plan
+
+
+@dataclass_state
+class EnergyGibbsState(StepMethodState):
+    """What a run needs to be resumed, beside the point."""
+
+    sweeps_per_draw: int = field(metadata={"frozen": True})
+    update: str = field(metadata={"frozen": True})
+
+
+class EnergyGibbs(EnergyStep):
+    """Gibbs sweeps for a discrete :class:`~pm_energy.Boltzmann` variable.
+
+    Assigned by itself. Every term of the model that depends on the variable is read from its log-
+    density graph; see :func:`~pm_energy.explain_sampler` for the road taken and why.
+
+    Parameters
+    ----------
+    vars : list of one variable
+    sweeps_per_draw : int
+        Sweeps over all units between two draws.
+    update : {"heat-bath", "suwa-todo"}
+        How a unit with more than two states is resampled. Suwa-Todo avoids staying [1]_.
+    model, rng, initial_point, compile_kwargs
+        As for PyMC's step methods.
+
+    Raises
+    ------
+    ValueError
+        If the variable is not a discrete Boltzmann variable or an argument is out of range.
+
+    References
+    ----------
+    .. [1] Suwa & Todo (2010), Physical Review Letters 105, 120603.
+    """
+
+    name = "energy_gibbs"
+    _state_class = EnergyGibbsState
+
+    def __init__(
+        self,
+        vars,
+        *,
+        sweeps_per_draw=1,
+        update="heat-bath",
+        model=None,
+        rng=None,
+        initial_point=None,
+        compile_kwargs=None,
+        blocked=False,
+    ):
+        if update not in UPDATES:
+            raise ValueError(f"update must be one of {UPDATES}, got {update!r}")
+        self.update = update
+        super().__init__(vars, sweeps_per_draw, model, rng, initial_point, compile_kwargs)
+
+    def _make_plan(self, model, rv, point, compile_kwargs):
+        return make_plan(model, rv, point, compile_kwargs, partial(sweeper, update=self.update))
+
+    @staticmethod
+    def competence(var, has_grad):
+        """Ideal for discrete Boltzmann variables, incompatible with all others."""
+        return Competence.IDEAL if is_discrete_boltzmann(var) else Competence.INCOMPATIBLE
