@@ -8,15 +8,12 @@ not forgive: it remembers a blend. Run ``python examples/hopfield_recall.py [fig
 import sys
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from rich.progress import track
 from sklearn.datasets import load_digits
 
-from pm_energy import Hopfield, ModernHopfield
+import pm_energy as pme
 
 MEMORIES = ("hebbian", "storkey", "pseudo-inverse", "modern")
 NOISE = np.arange(0.0, 0.41, 0.05)
@@ -48,7 +45,7 @@ def flip(rng, patterns, share, copies):
 
 def recall(memory, states, rng):
     """Recalled pixels in {-1, +1}."""
-    if isinstance(memory, ModernHopfield):
+    if isinstance(memory, pme.ModernHopfield):
         return np.where(memory.retrieve(states).states > 0, 1, -1)
     return memory.recall(states, random_seed=rng).states
 
@@ -89,8 +86,8 @@ def main(output="demo_output/hopfield_recall.png", show_progress=True):
     """
     rng = np.random.default_rng(1)
     patterns = stored_digits()
-    memories = {rule: Hopfield.from_patterns(patterns, rule=rule) for rule in MEMORIES[:3]}
-    memories["modern"] = ModernHopfield(patterns, beta=BETA)
+    memories = {rule: pme.Hopfield.from_patterns(patterns, rule=rule) for rule in MEMORIES[:3]}
+    memories["modern"] = pme.ModernHopfield(patterns, beta=BETA)
     shares = {name: [] for name in MEMORIES}
     for share in track(NOISE, "noise levels", disable=not show_progress):
         noisy = flip(rng, patterns, share, copies=100)
