@@ -17,7 +17,6 @@ from pm_energy.diagnostics.fields import (
     check_states,
     group_dataset,
     read_field,
-    variable,
 )
 from pm_energy.diagnostics.means import function_of_means
 from pm_energy.energy import blocks_of
@@ -192,8 +191,7 @@ def energy_draws(data, energy=None, var_names=None):
         raise ValueError(f"{type(energy).__name__} has {len(blocks)} blocks, got var_names={names}")
     states = []
     for block, name in zip(blocks, names, strict=True):
-        array = variable(dataset, name)
-        array = array.transpose(*SAMPLE_DIMS, ...)
+        array, _ = read_field(dataset, name)
         if array.shape[2:] != block.shape:
             raise ValueError(
                 f"{array.name} has sites {array.shape[2:]}, the energy has {block.shape}"
