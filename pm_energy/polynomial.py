@@ -78,7 +78,7 @@ def as_polynomial(energy, x):
     after_x = {x, *(v for node in nodes_after(energy, [x]) for v in node.outputs)}
     cut = {v: v.type(v.name) for v in reached - after_x if not _is_constant(v)}
     graph = FunctionGraph(outputs=[graph_replace(energy, cut, strict=False)], copy_inputs=False)
-    dfs_rewriter(_inline, _unroll).rewrite(graph)
+    dfs_rewriter(spell_out, _unroll).rewrite(graph)
     varying = {x}
     for node in nodes_after(graph.outputs[0], [x]):
         if varying.intersection(values_read(node)):
@@ -90,7 +90,8 @@ def as_polynomial(energy, x):
 
 
 @node_rewriter([OpFromGraph])
-def _inline(fgraph, node):
+def spell_out(fgraph, node):
+    """Rewrite: put the graph that a symbolic operation (einsum, logsumexp) stands for in its place."""
     return inline_ofg_node(node)
 
 

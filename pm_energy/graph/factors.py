@@ -2,11 +2,9 @@
 
 import pytensor.tensor as pt
 from pymc.logprob.utils import CheckParameterValue, ParameterValueError
-from pytensor.compile.builders import OpFromGraph
-from pytensor.compile.rewriting import inline_ofg_node
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.fg import FunctionGraph
-from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
+from pytensor.graph.rewriting.basic import dfs_rewriter
 from pytensor.graph.traversal import ancestors, graph_inputs
 from pytensor.raise_op import CheckAndRaise
 from pytensor.tensor.basic import Alloc
@@ -14,6 +12,8 @@ from pytensor.tensor.elemwise import DimShuffle
 from pytensor.tensor.math import Sum
 from pytensor.tensor.shape import SpecifyShape
 from pytensor.tensor.type import TensorType
+
+from pm_energy.polynomial import spell_out
 
 
 def split_factors(model, rv):
@@ -56,15 +56,10 @@ def current_data(shaped):
     return {new: pt.constant(v.get_value()) for v, new in shaped.items() if _is_shared(v)}
 
 
-@node_rewriter([OpFromGraph])
-def _inline(fgraph, node):
-    return inline_ofg_node(node)
-
-
-def spell_out(term, x):
+def readable(term, x):
     """Spell out symbolic operations (logsumexp, softmax); make inner checks of x raise."""
     fgraph = FunctionGraph(outputs=[term], clone=True, copy_inputs=False)
-    dfs_rewriter(_inline).rewrite(fgraph)
+    dfs_rewriter(spell_out).rewrite(fgraph)
     root = set(root_nodes(fgraph.outputs[0]))
     for node in fgraph.toposort():
         inner = isinstance(node.op, CheckParameterValue) and node not in root

@@ -24,7 +24,6 @@ from pm_energy.graph.factors import (
     current_data,
     root_nodes,
     shaped_inputs,
-    spell_out,
     split_factors,
 )
 from pm_energy.graph.site_rules import NotSitewise
@@ -113,7 +112,7 @@ def site_log_weights(term, x, states, shapes):
     array([[-0. , -0.5, -2. ],
            [-2. , -0.5, -0. ]])
     """
-    term = spell_out(term, x)
+    term = readable(term, x)
     shaped = shaped_inputs(term, shapes)
     if x not in shaped:
         return pt.zeros((len(states), *shapes[x]), dtype="float64")
