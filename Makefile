@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test slow lint docs bench clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.netcdf
 	$(BIN)/python -m examples.segmentation
 
 test: $(VENV)/.test

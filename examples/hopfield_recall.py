@@ -75,7 +75,7 @@ def draw(path, patterns, noisy, recalled, shares):
     plt.close(figure)
 
 
-def main(output="demo_output/hopfield_recall.png", show_progress=True):
+def main(output="demo_output", progressbar=True):
     """Measure recall, save the figure, and return what was measured.
 
     Returns
@@ -89,14 +89,14 @@ def main(output="demo_output/hopfield_recall.png", show_progress=True):
     memories = {rule: pme.Hopfield.from_patterns(patterns, rule=rule) for rule in MEMORIES[:3]}
     memories["modern"] = pme.ModernHopfield(patterns, beta=BETA)
     shares = {name: [] for name in MEMORIES}
-    for share in track(NOISE, "noise levels", disable=not show_progress):
+    for share in track(NOISE, "noise levels", disable=not progressbar):
         noisy = flip(rng, patterns, share, copies=100)
         for name, memory in memories.items():
             right = (recall(memory, noisy, rng) == patterns).all(axis=-1)
             shares[name].append(float(right.mean()))
     noisy = flip(rng, patterns, SHOWN, copies=1)[0]
     recalled = {name: recall(memory, noisy, rng) for name, memory in memories.items()}
-    draw(output, patterns, noisy, recalled, shares)
+    draw(Path(output) / "hopfield_recall.png", patterns, noisy, recalled, shares)
     overlaps = patterns @ patterns.T / patterns.shape[1] - np.eye(10)
     return {**shares, "noise": NOISE.tolist(), "largest_overlap": float(np.abs(overlaps).max())}
 

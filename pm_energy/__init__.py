@@ -14,6 +14,13 @@ _HOMES = {
     "pm_energy.energies.ising": ("Ising",),
     "pm_energy.energies.potts": ("Potts",),
     "pm_energy.energies.boltzmann": ("RBM", "BoltzmannMachine"),
+    "pm_energy.energies.hopfield": ("Hopfield", "Recall"),
+    "pm_energy.energies.graded_hopfield": ("GradedHopfield",),
+    "pm_energy.energies.modern_hopfield": ("ModernHopfield",),
+    "pm_energy.energies.retrieval": ("Retrieval",),
+    "pm_energy.energies.landscapes": ("DoubleWell", "Funnel", "MuellerBrown", "Rosenbrock"),
+    "pm_energy.energies.gaussian_mixture": ("GaussianMixtureEnergy",),
+    "pm_energy.energies.multimodal": ("Eggbox", "GaussianShells"),
     "pm_energy.energy": (
         "couplings",
         "energy_from_function",
