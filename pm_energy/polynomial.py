@@ -91,7 +91,7 @@ def as_polynomial(energy, x):
 
 @node_rewriter([OpFromGraph])
 def spell_out(fgraph, node):
-    """Rewrite: put the graph that a symbolic operation (einsum, logsumexp) stands for in its place."""
+    """Rewrite: replace a symbolic operation (einsum, logsumexp) by the graph it stands for."""
     return inline_ofg_node(node)
 
 

@@ -57,7 +57,7 @@ def current_data(shaped):
 
 
 def readable(term, x):
-    """Spell out symbolic operations (logsumexp, softmax); make inner checks of x raise."""
+    """Return the factor with symbolic operations spelled out and inner checks of x that raise."""
     fgraph = FunctionGraph(outputs=[term], clone=True, copy_inputs=False)
     dfs_rewriter(spell_out).rewrite(fgraph)
     root = set(root_nodes(fgraph.outputs[0]))

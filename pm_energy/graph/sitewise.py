@@ -22,6 +22,7 @@ from pytensor.graph.replace import clone_replace, graph_replace
 from pm_energy.graph.additive import additive_parts, take_apart
 from pm_energy.graph.factors import (
     current_data,
+    readable,
     root_nodes,
     shaped_inputs,
     split_factors,
