@@ -31,7 +31,7 @@ _HOMES = {
         "statistics",
     ),
     "pm_energy.compose": ("Clamped", "Joined", "Marginal", "Sum", "Tempered"),
-    "pm_energy.compile": ("energies",),
+    "pm_energy.compile": ("energy_values",),
     "pm_energy.distributions": ("Boltzmann",),
     "pm_energy.hidden": ("sample_hidden",),
     "pm_energy.step_methods": ("EnergyCluster", "EnergyGibbs", "Road", "explain_sampler"),

@@ -58,7 +58,7 @@ def _energy_function(structure):
     return compile_function([*states, *leaves], evaluate(energy, *states), mode=ONCE)
 
 
-def energies(energy, *states):
+def energy_values(energy, *states):
     """Energies of a batch of states, as numbers.
 
     Parameters
@@ -75,7 +75,7 @@ def energies(energy, *states):
     --------
     >>> import numpy as np
     >>> import pm_energy as pme
-    >>> pme.energies(pme.Ising(lattice=(3, 3)), np.ones((1, 3, 3)))
+    >>> pme.energy_values(pme.Ising(lattice=(3, 3)), np.ones((1, 3, 3)))
     array([-18.])
     """
     structure, leaves = flatten(energy)

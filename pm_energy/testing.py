@@ -11,7 +11,7 @@ import pytensor.tensor as pt
 from scipy.stats import chisquare
 
 from pm_energy import exact
-from pm_energy.compile import ONCE, compile_function, energies
+from pm_energy.compile import ONCE, compile_function, energy_values
 from pm_energy.energy import blocks_of, couplings, evaluate, field, single_block
 from pm_energy.exact.enumeration import all_states, count_states, state_number
 from pm_energy.quadratic import NotQuadratic, affine_failure
@@ -220,8 +220,8 @@ def check_energy(energy, *, n_states=32, random_seed=0, tolerance=1e-10):
     rng = np.random.default_rng(random_seed)
     block = single_block(energy)
     states = _random_states(block, rng, n_states)
-    together = energies(energy, states)
-    alone = np.array([energies(energy, s[None])[0] for s in states])
+    together = energy_values(energy, states)
+    alone = np.array([energy_values(energy, s[None])[0] for s in states])
     _assert_close(together, alone, tolerance, "the energy of a batch is not that of its states")
     assert np.isfinite(together).all(), "the energy is not finite on all states"
     if hasattr(energy, "on_states"):
@@ -267,7 +267,7 @@ def _check_conditionals(energy, block, states, tolerance):
         flips = np.repeat(flips, state.size, axis=1)
         for k, value in enumerate(values):
             flips[k, np.arange(state.size), np.arange(state.size)] = value
-        cost = energies(energy, flips.reshape(-1, *block.shape)).reshape(len(values), state.size)
+        cost = energy_values(energy, flips.reshape(-1, *block.shape)).reshape(len(values), state.size)
         _assert_close(
             derived, (cost[0] - cost).T, tolerance, "the derived field is not the Gibbs conditional"
         )
@@ -278,7 +278,7 @@ def _check_gradient(energy, block, states, step=1e-5):
     slope = compile_function([x], field(energy, x), mode=ONCE)
     for state in states[:4]:
         shifts = step * np.eye(state.size).reshape(state.size, *block.shape)
-        numeric = -(energies(energy, state + shifts) - energies(energy, state - shifts)) / (2 * step)
+        numeric = -(energy_values(energy, state + shifts) - energy_values(energy, state - shifts)) / (2 * step)
         _assert_close(slope(state).ravel(), numeric, 1e-4, "the derived field is not -dE/dx")
 
 

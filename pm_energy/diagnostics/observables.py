@@ -10,7 +10,7 @@ import xarray as xr
 from pytensor.graph.traversal import ancestors
 from pytensor.tensor.random.op import RNGConsumerOp
 
-from pm_energy.compile import energies
+from pm_energy.compile import energy_values
 from pm_energy.diagnostics.fields import (
     SAMPLE_DIMS,
     check_draws,
@@ -199,7 +199,7 @@ def energy_draws(data, energy=None, var_names=None):
         flat = array.values.reshape(-1, *block.shape)
         states.append(states_in_domain(str(array.name), flat, block.domain))
     template = array.isel({dim: 0 for dim in array.dims[2:]}, drop=True)
-    values = energies(energy, *states).reshape(template.shape)
+    values = energy_values(energy, *states).reshape(template.shape)
     return template.copy(data=values).rename("energy")
 
 

@@ -42,7 +42,7 @@ class GaussianMixtureEnergy:
     >>> import numpy as np
     >>> import pm_energy as pme
     >>> pair = pme.GaussianMixtureEnergy([0.5, 0.5], [[-3.0, 0.0], [3.0, 0.0]])
-    >>> pme.energies(pair, np.array([[3.0, 0.0]])).round(6)  # log(2 pi) + log(2)
+    >>> pme.energy_values(pair, np.array([[3.0, 0.0]])).round(6)  # log(2 pi) + log(2)
     array([2.531024])
     >>> pair.draw(np.random.default_rng(1), 4).shape
     (4, 2)

@@ -52,7 +52,7 @@ class GradedHopfield:
     >>> import pm_energy as pme
     >>> memory = pme.Hopfield.from_patterns([[1, 1, 1, -1, -1, -1], [1, -1, 1, -1, 1, -1]])
     >>> graded = pme.GradedHopfield(memory.coupling, gain=5.0)
-    >>> pme.energies(graded, np.zeros((1, 6)))
+    >>> pme.energy_values(graded, np.zeros((1, 6)))
     array([0.])
     >>> recall = graded.recall([0.9, 0.9, 0.9, -0.9, -0.9, 0.1])
     >>> np.sign(recall.states), bool(recall.converged)

@@ -57,7 +57,7 @@ class DoubleWell:
     --------
     >>> import numpy as np
     >>> import pm_energy as pme
-    >>> pme.energies(pme.DoubleWell(2, barrier=3.0), np.array([[0.0, 0.0], [1.0, -1.0]]))
+    >>> pme.energy_values(pme.DoubleWell(2, barrier=3.0), np.array([[0.0, 0.0], [1.0, -1.0]]))
     array([6., 0.])
     """
 
@@ -151,7 +151,7 @@ class Funnel:
     --------
     >>> import numpy as np
     >>> import pm_energy as pme
-    >>> pme.energies(pme.Funnel(2), np.zeros((1, 2))).round(6)  # log(2 pi) + log(3)
+    >>> pme.energy_values(pme.Funnel(2), np.zeros((1, 2))).round(6)  # log(2 pi) + log(3)
     array([2.936489])
     >>> pme.Funnel(2).draw(np.random.default_rng(1), 5).shape
     (5, 2)
@@ -222,7 +222,7 @@ class Rosenbrock:
     --------
     >>> import numpy as np
     >>> import pm_energy as pme
-    >>> pme.energies(pme.Rosenbrock(), np.array([[1.0, 1.0], [1.0, 2.0]]))
+    >>> pme.energy_values(pme.Rosenbrock(), np.array([[1.0, 1.0], [1.0, 2.0]]))
     array([0., 5.])
     """
 
@@ -287,7 +287,7 @@ class MuellerBrown:
     --------
     >>> import numpy as np
     >>> import pm_energy as pme
-    >>> pme.energies(pme.MuellerBrown(), np.array([[-0.558224, 1.441726]])).round(3)
+    >>> pme.energy_values(pme.MuellerBrown(), np.array([[-0.558224, 1.441726]])).round(3)
     array([-146.7])
     """
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from pm_energy.compile import energies
+from pm_energy.compile import energy_values
 from pm_energy.energy import blocks_of
 
 LIMIT = 2.0**24  # states
@@ -53,7 +53,7 @@ def _chunks(energy, size=2**16):
     block, total = _checked_block(energy)
     for start in range(0, total, size):
         states = states_between(block, start, min(start + size, total))
-        yield states, energies(energy, states)
+        yield states, energy_values(energy, states)
 
 
 def log_partition(energy):
@@ -139,7 +139,7 @@ def distribution(energy):
     """
     block, total = _checked_block(energy)
     states = all_states(block)
-    cost = energies(energy, states)
+    cost = energy_values(energy, states)
     return states, np.exp(-cost - logsumexp(-cost))
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 import pm_energy as pme
 from pm_energy import diagnostics, exact
-from pm_energy.compile import energies
+from pm_energy.compile import energy_values
 from pm_energy.diagnostics import (
     binder_cumulant,
     energy_draws,
@@ -85,7 +85,7 @@ def test_the_susceptibility_is_the_response_to_a_field(every_state):
 @pytest.mark.parametrize("energy", [ISING, MAGNET, POTTS])
 def test_energy_and_heat_capacity_equal_enumeration(every_state, energy):
     draws, states, p = every_state(energy)
-    e = energies(energy, states)
+    e = energy_values(energy, states)
     np.testing.assert_allclose(value(mean_energy(draws, energy)), p @ e, rtol=1e-12)
     c = value(heat_capacity(draws, energy, "z"))
     np.testing.assert_allclose(c, p @ e**2 - (p @ e) ** 2, rtol=1e-11)
@@ -95,7 +95,7 @@ def test_the_heat_capacity_is_the_response_to_temperature(every_state):
     # at temperature T the energy T * E has the same draws
     hot = pme.Ising(1.5 * LOG2 / 2, lattice=(2, 3))
     draws, states, _ = every_state(ISING)
-    e = energies(hot, states)
+    e = energy_values(hot, states)
 
     def energy_at(t):
         w = np.exp(-e / t)
@@ -124,7 +124,7 @@ def test_an_energy_over_two_blocks_reads_two_variables():
     dims = ("chain", "draw")
     draws = xr.Dataset({"h": ((*dims, "j"), h), "v": ((*dims, "i"), v)})
     found = energy_draws(draws, rbm, ["v", "h"])
-    expected = energies(rbm, v.reshape(-1, 3), h.reshape(-1, 2)).reshape(2, 5)
+    expected = energy_values(rbm, v.reshape(-1, 3), h.reshape(-1, 2)).reshape(2, 5)
     np.testing.assert_allclose(found, expected, rtol=1e-14)
     with pytest.raises(ValueError, match="has 2 blocks"):
         energy_draws(draws, rbm, "v")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
 from scipy.special import logsumexp
 
-from pm_energy.compile import ONCE, compile_function, energies
+from pm_energy.compile import ONCE, compile_function, energy_values
 from pm_energy.energies import graded_hopfield
 from pm_energy.energies.graded_hopfield import GradedHopfield
 from pm_energy.energies.hopfield import Hopfield
@@ -56,9 +56,9 @@ def test_energy_is_the_pair_sum_and_the_boltzmann_machine_s(coding):
 def test_codings_have_the_same_energies():
     spin = random_network(2, offset=-0.3)
     binary = spin.to_binary()
-    expected, bits = energies(spin, SPINS), (SPINS + 1) // 2
-    np.testing.assert_allclose(energies(binary, bits), expected, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(energies(binary.to_spin(), SPINS), expected, rtol=0, atol=1e-12)
+    expected, bits = energy_values(spin, SPINS), (SPINS + 1) // 2
+    np.testing.assert_allclose(energy_values(binary, bits), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(energy_values(binary.to_spin(), SPINS), expected, rtol=0, atol=1e-12)
     assert binary.to_binary() is binary
     assert spin.to_spin() is spin
 
@@ -71,7 +71,7 @@ def test_parameters_may_be_tensor_variables_of_unknown_shape():
     graphs = [symbolic(SPINS), symbolic.to_binary()((SPINS + 1) // 2)]
     fn = compile_function(symbols, graphs, mode=ONCE)
     for value in fn(*[leaf.data for leaf in leaves]):
-        np.testing.assert_allclose(value, energies(memory, SPINS), rtol=0, atol=1e-12)
+        np.testing.assert_allclose(value, energy_values(memory, SPINS), rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match="coupling is a PyTensor variable"):
         symbolic.recall(SPINS)
 
@@ -233,15 +233,17 @@ def test_asynchronous_recall_never_raises_the_energy_and_ends_in_a_minimum(
     scale = 1 + np.abs(memory.coupling).sum()
     assert recall.converged.all()
     assert (np.diff(recall.energies, axis=0) <= 1e-14 * scale).all()
-    np.testing.assert_allclose(recall.energies[0], energies(memory, starts), atol=1e-13 * scale)
     np.testing.assert_allclose(
-        recall.energies[-1], energies(memory, recall.states), atol=1e-13 * scale
+        recall.energies[0], energy_values(memory, starts), atol=1e-13 * scale
+    )
+    np.testing.assert_allclose(
+        recall.energies[-1], energy_values(memory, recall.states), atol=1e-13 * scale
     )
     low = memory.domain.states[0]
     for i in range(n):
         flipped = recall.states.copy()
         flipped[:, i] = 1 + low - flipped[:, i]
-        assert (energies(memory, flipped) >= recall.energies[-1] - 1e-13 * scale).all()
+        assert (energy_values(memory, flipped) >= recall.energies[-1] - 1e-13 * scale).all()
 
 
 def test_a_unit_without_a_field_keeps_its_state_even_where_rounding_gives_it_one():
@@ -384,22 +386,22 @@ def test_graded_energy_holds_the_integral_of_the_inverse_answer():
     graded = GradedHopfield(np.zeros((3, 3)), gain=gain)
     v = np.array([0.3, -0.9, 0.999])
     integrals = [quad(np.arctanh, 0, end)[0] / g for end, g in zip(v, gain, strict=True)]
-    np.testing.assert_allclose(energies(graded, v[None])[0], sum(integrals), atol=1e-9)
-    outside = energies(graded, np.array([[0.0, 0.0, 1.1], [-2.0, 0.0, 0.0], [1.0, -1.0, 1.0]]))
+    np.testing.assert_allclose(energy_values(graded, v[None])[0], sum(integrals), atol=1e-9)
+    outside = energy_values(graded, np.array([[0.0, 0.0, 1.1], [-2.0, 0.0, 0.0], [1.0, -1.0, 1.0]]))
     np.testing.assert_array_equal(np.isinf(outside), [True, True, False])
 
 
 def test_graded_energy_is_the_mean_field_free_energy_of_the_spins():
     graded = random_graded(20)
     spins = Hopfield(graded.coupling, graded.threshold, graded.external)
-    cost = energies(spins, SPINS)
+    cost = energy_values(spins, SPINS)
     v = np.random.default_rng(21).uniform(-0.99, 0.99, (20, 7))
     p = np.prod(0.5 * (1 + v[:, None, :] * SPINS), axis=-1)  # product distributions of means v
     free_energy = (p * (cost + np.log(p) / graded.gain)).sum(axis=1)
     constant = 7 * np.log(2) / graded.gain
-    np.testing.assert_allclose(energies(graded, v), free_energy + constant, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(energy_values(graded, v), free_energy + constant, rtol=0, atol=1e-12)
     least = -logsumexp(-graded.gain * cost) / graded.gain + constant  # Gibbs-Bogoliubov
-    assert (energies(graded, v) >= least).all()
+    assert (energy_values(graded, v) >= least).all()
 
 
 def test_graded_corners_are_the_classical_energies():
@@ -407,7 +409,10 @@ def test_graded_corners_are_the_classical_energies():
     spins = Hopfield(graded.coupling, graded.threshold, graded.external)
     corner = 7 * np.log(2) / 50.0
     np.testing.assert_allclose(
-        energies(graded, SPINS.astype(float)), energies(spins, SPINS) + corner, rtol=0, atol=1e-12
+        energy_values(graded, SPINS.astype(float)),
+        energy_values(spins, SPINS) + corner,
+        rtol=0,
+        atol=1e-12,
     )
 
 
@@ -425,8 +430,10 @@ def test_graded_recall_never_raises_the_energy_and_ends_where_the_field_vanishes
     recall = graded.recall(starts, max_updates=20_000)
     assert recall.converged.all()
     assert (np.diff(recall.energies, axis=0) <= 1e-12).all()
-    np.testing.assert_allclose(recall.energies[0], energies(graded, starts), atol=1e-12)
-    np.testing.assert_allclose(recall.energies[-1], energies(graded, recall.states), atol=1e-12)
+    np.testing.assert_allclose(recall.energies[0], energy_values(graded, starts), atol=1e-12)
+    np.testing.assert_allclose(
+        recall.energies[-1], energy_values(graded, recall.states), atol=1e-12
+    )
     expected = np.tanh(gain * (recall.states @ coupling + graded.external))
     np.testing.assert_allclose(recall.states, expected, rtol=0, atol=1e-5)
     inner = np.abs(recall.states).max(axis=1) < 1 - 1e-9

@@ -6,7 +6,7 @@ from scipy.optimize import approx_fprime
 from scipy.special import iv, logsumexp
 from scipy.stats import chisquare, kstest, norm
 
-from pm_energy.compile import ONCE, compile_function, energies
+from pm_energy.compile import ONCE, compile_function, energy_values
 from pm_energy.energies.gaussian_mixture import GaussianMixtureEnergy
 from pm_energy.energies.landscapes import DoubleWell, Funnel, MuellerBrown, Rosenbrock
 from pm_energy.energies.multimodal import Eggbox, GaussianShells
@@ -45,7 +45,7 @@ def masses(energy, x_range, y_range, points=1200, cells=48):
     ]
     grid = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 2)
     area = np.prod([(high - low) / points for low, high in (x_range, y_range)])
-    log_p = -energies(energy, grid)
+    log_p = -energy_values(energy, grid)
     log_z = logsumexp(log_p)
     share = np.exp(log_p - log_z).reshape(cells, points // cells, cells, points // cells)
     return log_z + np.log(area), share.sum(axis=(1, 3))
@@ -64,7 +64,7 @@ def test_log_partition_and_draws_agree_with_quadrature(name):
     n = 20_000
     x = energy.draw(np.random.default_rng(1), n)
     assert x.shape == (n, 2)
-    assert np.isfinite(energies(energy, x)).all()
+    assert np.isfinite(energy_values(energy, x)).all()
 
     def agrees(x):
         edges = [np.linspace(*r, 49) for r in (x_range, y_range)]
@@ -96,7 +96,7 @@ def test_one_dimensional_draws_follow_their_distribution_in_more_dimensions():
     rng = np.random.default_rng(2)
     grid = np.linspace(-3, 3, 20_001)
     energy = DoubleWell(5, barrier=2.0, tilt=-0.5)
-    cdf = np.cumsum(np.exp(-energies(DoubleWell(1, barrier=2.0, tilt=-0.5), grid[:, None])))
+    cdf = np.cumsum(np.exp(-energy_values(DoubleWell(1, barrier=2.0, tilt=-0.5), grid[:, None])))
     x = energy.draw(rng, 4_000).ravel()
     assert kstest(x, lambda t: np.interp(t, grid, cdf / cdf[-1])).pvalue > 1e-6
     assert kstest(-x, lambda t: np.interp(t, grid, cdf / cdf[-1])).pvalue < 1e-6
@@ -135,9 +135,9 @@ def test_the_published_evidences():
 def test_outside_the_box_the_energy_is_infinite():
     for energy, low, high in ((Eggbox(), 0.0, 10 * np.pi), (GaussianShells(2), -6.0, 6.0)):
         x = np.array([[low, high], [low - 1e-9, 1.0], [1.0, high + 1e-9], [np.inf, 1.0]])
-        np.testing.assert_array_equal(np.isinf(energies(energy, x)), [False, True, True, True])
+        np.testing.assert_array_equal(np.isinf(energy_values(energy, x)), [False, True, True, True])
         start = energy.support_point()
-        assert np.isfinite(energies(energy, start[None])).all()
+        assert np.isfinite(energy_values(energy, start[None])).all()
 
 
 MINIMA = [(-0.55822363, 1.44172584), (0.62349941, 0.02803776), (-0.05001082, 0.46669410)]
@@ -146,12 +146,12 @@ SADDLES = [(-0.82200156, 0.62431281), (0.21248658, 0.29298833)]
 
 def test_mueller_brown_has_the_published_stationary_points():
     energy = MuellerBrown()
-    values = energies(energy, np.array(MINIMA + SADDLES))
+    values = energy_values(energy, np.array(MINIMA + SADDLES))
     published = [-146.6995, -108.1667, -80.7678, -40.6648, -72.2489]
     np.testing.assert_allclose(values, published, atol=1e-3)
 
     def cost(x):
-        return energies(energy, np.atleast_2d(x))[0]
+        return energy_values(energy, np.atleast_2d(x))[0]
 
     for point, n_down in [(p, 0) for p in MINIMA] + [(p, 1) for p in SADDLES]:
         slope = approx_fprime(np.array(point), cost, 1e-6)
@@ -175,13 +175,13 @@ def test_rosenbrock_and_funnel_densities_are_products_of_normals():
     marginal = -((x[:, 0] - a) ** 2) / s - 0.5 * np.log(np.pi * s)
     conditional = -b * (x[:, 1] - x[:, 0] ** 2) ** 2 / s - 0.5 * np.log(np.pi * s / b)
     energy = Rosenbrock()
-    log_p = -energies(energy, x) - log_partition(energy)
+    log_p = -energy_values(energy, x) - log_partition(energy)
     np.testing.assert_allclose(log_p, marginal + conditional, rtol=1e-12)
 
     x = rng.standard_normal((20, 4))
     log_p = norm(0.0, 3.0).logpdf(x[:, 0])
     log_p += norm(0.0, np.exp(x[:, :1] / 2)).logpdf(x[:, 1:]).sum(axis=1)
-    np.testing.assert_allclose(-energies(Funnel(4), x), log_p, rtol=1e-12)
+    np.testing.assert_allclose(-energy_values(Funnel(4), x), log_p, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

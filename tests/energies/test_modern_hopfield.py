@@ -3,7 +3,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy.special import logsumexp, softmax
 
-from pm_energy.compile import ONCE, compile_function, energies
+from pm_energy.compile import ONCE, compile_function, energy_values
 from pm_energy.energies import modern_hopfield
 from pm_energy.energies.gaussian_mixture import GaussianMixtureEnergy
 from pm_energy.energies.modern_hopfield import ModernHopfield
@@ -39,8 +39,8 @@ def test_update_is_the_field_added_to_the_state():
 def test_retrieval_reports_the_energies_of_the_formula():
     memory, x = random_memory(3)
     retrieval = memory.retrieve(x)
-    np.testing.assert_allclose(retrieval.energies[0], energies(memory, x), rtol=0, atol=1e-12)
-    last = energies(memory, retrieval.states)
+    np.testing.assert_allclose(retrieval.energies[0], energy_values(memory, x), rtol=0, atol=1e-12)
+    last = energy_values(memory, retrieval.states)
     np.testing.assert_allclose(retrieval.energies[-1], last, rtol=0, atol=1e-12)
     assert retrieval.converged.all()
 
@@ -50,7 +50,7 @@ def misprinted(memory, x):
     return 0.5 * (x**2).sum(axis=1) - logsumexp(memory.beta * x @ memory.patterns.T, axis=1)
 
 
-@pytest.mark.parametrize(("cost", "is_right"), [(energies, True), (misprinted, False)])
+@pytest.mark.parametrize(("cost", "is_right"), [(energy_values, True), (misprinted, False)])
 def test_update_lowers_the_energy_by_half_the_square_of_the_step(cost, is_right):
     holds = True
     for seed, beta in enumerate([0.1, 0.5, 2.0, 10.0, 100.0]):
@@ -69,10 +69,10 @@ def test_update_is_the_concave_convex_step():
 
     def bound(z):
         tangent = (new * (z - x)).sum(axis=1)
-        return energies(memory, x) + 0.5 * ((z**2).sum(axis=1) - (x**2).sum(axis=1)) - tangent
+        return energy_values(memory, x) + 0.5 * ((z**2).sum(axis=1) - (x**2).sum(axis=1)) - tangent
 
-    np.testing.assert_allclose(bound(x), energies(memory, x), rtol=0, atol=1e-12)
-    assert (bound(z) >= energies(memory, z) - 1e-12).all()
+    np.testing.assert_allclose(bound(x), energy_values(memory, x), rtol=0, atol=1e-12)
+    assert (bound(z) >= energy_values(memory, z) - 1e-12).all()
     least = bound(new) + 0.5 * ((z - new) ** 2).sum(axis=1)
     np.testing.assert_allclose(bound(z), least, rtol=0, atol=1e-12)
 
@@ -80,7 +80,7 @@ def test_update_is_the_concave_convex_step():
 def test_energy_is_never_negative():
     memory, x = random_memory(6, beta=30.0)
     everywhere = np.concatenate([x, memory.patterns, 10 * x])
-    assert (energies(memory, everywhere) >= 0).all()
+    assert (energy_values(memory, everywhere) >= 0).all()
 
 
 def test_at_temperature_one_over_beta_it_is_a_mixture_of_gaussians():
@@ -88,7 +88,7 @@ def test_at_temperature_one_over_beta_it_is_a_mixture_of_gaussians():
     squares = (memory.patterns**2).sum(axis=1)
     weights = softmax(0.5 * memory.beta * squares)
     mixture = GaussianMixtureEnergy(weights, memory.patterns, 1.0 / memory.beta)
-    difference = memory.beta * energies(memory, x) - energies(mixture, x)
+    difference = memory.beta * energy_values(memory, x) - energy_values(mixture, x)
     log_z = 2 * np.log(2 * np.pi / memory.beta) + logsumexp(0.5 * memory.beta * squares)
     log_z -= np.log(6) + 0.5 * memory.beta * squares.max()
     np.testing.assert_allclose(difference, -log_z, rtol=0, atol=1e-12)
