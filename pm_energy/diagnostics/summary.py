@@ -149,7 +149,7 @@ def _shown(states):
 def neighbours(name, shape, sites):
     """Return the Lattice or Graph whose bonds are the neighbours in a field, or None."""
     if sites is None:
-        sites = Lattice.of(shape, periodic=False) if len(shape) > 1 else None
+        sites = Lattice(shape, (False,) * len(shape)) if len(shape) > 1 else None
     sites = getattr(sites, "sites", sites)
     if sites is None or isinstance(sites, Complete):
         return None
