@@ -2,8 +2,11 @@
 
 No table of neighbours is kept. A sweep goes row by row (along the last axis): neighbours in other
 rows stay put while a row is updated, so that they are summed for the whole row at once; in the row,
-every other site is updated, then the rest. A torus of even sides with an equal field goes through
-:mod:`pm_energy.kernels.gibbs_torus` instead, colour by colour and eight times as fast.
+every other site is updated, then the rest. Three loops do it:
+
+* :mod:`pm_energy.kernels.gibbs_torus`, .25 ns a spin: tori of even sides with one field for all;
+* :mod:`pm_energy.kernels.gibbs_rows`, .5 to 1 ns: long rows, some sweeps in one go;
+* :func:`lattice_loop` below, 2 to 3 ns: the rest.
 """
 
 import math
@@ -11,9 +14,19 @@ import math
 import numpy as np
 from numba import njit, uint64
 
+from pm_energy.kernels.gibbs_rows import (
+    MAX_AXES,
+    MAX_COUPLING,
+    MIN_WIDTH,
+    advance,
+    find_rows_beside,
+    rows_loop,
+)
 from pm_energy.kernels.gibbs_torus import LANES, MAX_COLUMNS, torus_loop
 from pm_energy.kernels.heat_bath import check_spins, turns_up
 from pm_energy.kernels.random import next_word, seed_words
+
+_REPAYS_PACKING = 3  # sweeps
 
 
 def lattice_sweeps(rng, spins, shape, periodic, bias, coupling, n_sweeps=1):
@@ -66,6 +79,10 @@ def lattice_sweeps(rng, spins, shape, periodic, bias, coupling, n_sweeps=1):
     if bias.size == 1 and _is_even_torus(lengths, wraps):
         return torus_loop(seed_words(rng, LANES), spins, *lengths, bias[0], coupling, n_sweeps)
     axes = np.array(lengths), np.array(wraps)
+    if n_sweeps >= _REPAYS_PACKING and _has_long_rows(lengths, coupling):
+        with np.errstate(over="ignore"):
+            odds = np.exp(np.negative(bias, out=bias), out=bias)
+        return rows_loop(seed_words(rng, LANES), spins, *axes, odds, coupling, n_sweeps)
     return lattice_loop(seed_words(rng), spins, *axes, bias, coupling, n_sweeps)
 
 
@@ -88,6 +105,10 @@ def _is_even_torus(lengths, wraps):
         and all(k % 2 == 0 for k in lengths)
         and lengths[1] <= MAX_COLUMNS
     )
+
+
+def _has_long_rows(lengths, coupling):
+    return len(lengths) <= MAX_AXES and lengths[-1] >= MIN_WIDTH and abs(coupling) <= MAX_COUPLING
 
 
 @njit(cache=True, error_model="numpy")
@@ -113,15 +134,20 @@ def lattice_loop(words, spins, lengths, wraps, bias, coupling, n_sweeps):
     # In a ring of odd length the last site is a neighbour of the first: it comes after all others.
     alternating = width - (width % 2 if closed else 0)
     per_site = uint64(bias.size > 1)
-    at = np.zeros(lengths.size - 1, np.int64)  # where the row is, along the other axes
-    beside = np.empty(width, np.int8)
+    n_rows = spins.size // width
+    at = np.zeros(lengths.size - 1, np.int64)
+    beside = np.empty(2 * at.size, np.int64)
+    outside = np.empty(width, np.int8)  # sums of neighbours in other rows
     row = np.zeros(width + 2, np.int8)  # an end beyond the lattice counts as 0
     flips = 0
     # Positions are unsigned, for a signed one is tested for Python's counting from the end, and
     # arrays are not sliced, for each slice costs a count of its references.
     for _ in range(n_sweeps):
-        for start in range(uint64(0), uint64(spins.size), uint64(width)):
-            _sum_rows_beside(beside, spins, start, at, lengths, wraps)
+        for number in range(n_rows):
+            find_rows_beside(beside, number, at, lengths, wraps, n_rows)
+            advance(at, lengths)
+            _sum_rows(outside, spins, beside, n_rows)
+            start = uint64(number * width)
             for k in range(uint64(width)):
                 row[k + uint64(1)] = spins[start + k]
             for group in range(3):
@@ -129,7 +155,7 @@ def lattice_loop(words, spins, lengths, wraps, bias, coupling, n_sweeps):
                 if closed:
                     row[0], row[width + 1] = row[width], row[1]
                 for k in range(uint64(first), uint64(stop), uint64(2)):
-                    neighbors = row[k] + row[k + uint64(2)] + beside[k]
+                    neighbors = row[k] + row[k + uint64(2)] + outside[k]
                     log_odds = bias[(start + k) * per_site] + coupling * neighbors
                     word, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
                     new = np.int8(2 * np.int8(turns_up(word, log_odds)) - 1)
@@ -137,38 +163,17 @@ def lattice_loop(words, spins, lengths, wraps, bias, coupling, n_sweeps):
                     row[k + uint64(1)] = new
             for k in range(uint64(width)):
                 spins[start + k] = row[k + uint64(1)]
-            _advance(at, lengths)
     words[0], words[1], words[2], words[3] = s0, s1, s2, s3
     return flips
 
 
 @njit(forceinline=True)
-def _sum_rows_beside(beside, spins, start, at, lengths, wraps):
-    """Sum the rows next to the one at ``start`` along all axes but the last."""
-    width = uint64(lengths[-1])
+def _sum_rows(total, spins, rows, absent):
+    width = uint64(total.size)
     for k in range(width):
-        beside[k] = 0
-    stride = width
-    for axis in range(at.size - 1, -1, -1):
-        around = uint64(lengths[axis] - 1) * stride
-        if at[axis] > 0 or wraps[axis]:
-            _add(beside, spins, start - stride if at[axis] > 0 else start + around)
-        if at[axis] < lengths[axis] - 1 or wraps[axis]:
-            _add(beside, spins, start + stride if at[axis] < lengths[axis] - 1 else start - around)
-        stride *= uint64(lengths[axis])
-
-
-@njit(forceinline=True)
-def _add(beside, spins, start):
-    for k in range(uint64(beside.size)):
-        beside[k] += spins[start + k]
-
-
-@njit(forceinline=True)
-def _advance(at, lengths):
-    """Step to the next row, the last of these axes first; after the last row comes the first."""
-    for axis in range(at.size - 1, -1, -1):
-        at[axis] += 1
-        if at[axis] < lengths[axis]:
-            break
-        at[axis] = 0
+        total[k] = 0
+    for row in rows:
+        if row != absent:
+            start = uint64(row) * width
+            for k in range(width):
+                total[k] += spins[start + k]

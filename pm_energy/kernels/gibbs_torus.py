@@ -60,7 +60,7 @@ def torus_loop(lanes, spins, n_rows, n_columns, bias, coupling, n_sweeps):
                     at, n = uint64(start), uint64(min(chunk, half + size - start))
                     above = at - uint64(0 if parity else half)
                     _shift(side, same_row, at, n, half, (color + parity) % 2)
-                    _fill(lanes, random64)
+                    fill_words(lanes, random64)
                     if _draw(new, random16, side, same_row, other_rows, at, above, n, half, coarse):
                         _break_ties(
                             new, random16, side, same_row, other_rows, at, above, n, half,
@@ -148,8 +148,8 @@ def _shift(side, same_row, at, n, half, offset):
 
 
 @njit(forceinline=True)
-def _fill(lanes, out):
-    """Fill with random words, good in all 64 bits."""
+def fill_words(lanes, out):
+    """Fill ``out``, a multiple of ``LANES`` long, with random words, good in all 64 bits."""
     for start in range(uint64(0), uint64(out.size), uint64(LANES)):
         for k in range(uint64(LANES)):
             word, s0, s1, s2, s3 = next_word(lanes[0, k], lanes[1, k], lanes[2, k], lanes[3, k])

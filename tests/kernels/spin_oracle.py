@@ -58,6 +58,32 @@ def lattice_matrix(shape, periodic, coupling):
     return matrix
 
 
+def visiting_order(shape, periodic):
+    """Row by row: even columns, odd columns; the last of an odd ring after all others."""
+    width, closed = shape[-1], np.broadcast_to(periodic, len(shape))[-1] and shape[-1] > 2
+    last = width - 1 if closed and width % 2 else width
+    row = [*range(0, last, 2), *range(1, last, 2), *range(last, width)]
+    return [start + k for start in range(0, np.prod(shape), width) for k in row]
+
+
+def xoshiro(state):
+    """One step of xoshiro256+ for each column of an object array of Python integers, in place."""
+    s0, s1, s2, s3 = state
+    mask = 2**64 - 1
+    word = (s0 + s3) & mask
+    s2, s3, t = s2 ^ s0, s3 ^ s1, (s1 << 17) & mask
+    state[:] = s0 ^ s3, s1 ^ s2, s2 ^ t, ((s3 << 45) | (s3 >> 19)) & mask
+    return word
+
+
+def mixed_words(lanes, n):
+    """The ``n`` (rounded up) next words of all lanes, low bits mended, as Python integers."""
+    words = []
+    while len(words) < n:
+        words.extend(word ^ (word >> 32) for word in xoshiro(lanes))
+    return words
+
+
 def random_system(n, seed, density=1.0, scale=1.0):
     """A random symmetric coupling matrix with zero diagonal, and biases."""
     rng = np.random.default_rng(seed)

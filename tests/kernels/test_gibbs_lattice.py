@@ -10,9 +10,12 @@ from spin_oracle import (
     p_value,
     sweep_by_hand,
     transition,
+    visiting_order,
 )
 
 from pm_energy.kernels.gibbs_lattice import lattice_loop, lattice_sweeps
+from pm_energy.kernels.gibbs_rows import rows_loop
+from pm_energy.kernels.gibbs_torus import LANES
 from pm_energy.kernels.random import seed_words
 
 COUPLING = 0.7
@@ -36,24 +39,25 @@ def site_biases(n):
     return np.random.default_rng(30).normal(0, 0.6, n)
 
 
-def visiting_order(shape, periodic):
-    """Row by row: even columns, odd columns; the last of an odd ring after all others."""
-    width, closed = shape[-1], np.broadcast_to(periodic, len(shape))[-1] and shape[-1] > 2
-    last = width - 1 if closed and width % 2 else width
-    row = [*range(0, last, 2), *range(1, last, 2), *range(last, width)]
-    return [start + k for start in range(0, np.prod(shape), width) for k in row]
+def rows_sweeps(rng, spins, shape, periodic, bias, coupling):
+    """The loop for long rows, on rows that are short enough to list all states."""
+    lengths = np.array(shape)
+    wraps = np.broadcast_to(periodic, lengths.shape) & (lengths > 2)
+    odds = np.exp(-np.atleast_1d(bias))
+    rows_loop(seed_words(rng, LANES), spins, lengths, wraps, odds, coupling, 1)
 
 
 @pytest.mark.parametrize(("shape", "periodic"), LATTICES)
 @pytest.mark.parametrize("bias", [-0.2, "per site"])
-def test_a_sweep_leaves_the_boltzmann_distribution_invariant(shape, periodic, bias):
+@pytest.mark.parametrize("sweeps", [lattice_sweeps, rows_sweeps])
+def test_a_sweep_leaves_the_boltzmann_distribution_invariant(sweeps, shape, periodic, bias):
     n = int(np.prod(shape))
     bias = site_biases(n) if bias == "per site" else bias
     pi = distribution(lattice_matrix(shape, periodic, COUPLING), np.broadcast_to(bias, n))
     rng = np.random.default_rng(31)
     x = exact_starts(rng, pi, n)
     for row in x:
-        lattice_sweeps(rng, row, shape, periodic, bias, COUPLING)
+        sweeps(rng, row, shape, periodic, bias, COUPLING)
     assert p_value(x, pi) > FALSE_ALARM
 
 
@@ -107,7 +111,8 @@ def test_product_of_the_conditionals_keeps_pi(shape, periodic):
 @pytest.mark.parametrize(
     ("shape", "periodic"), [((5,), True), ((2, 3), (False, True)), ((1, 2, 2), True)]
 )
-def test_a_sweep_follows_the_exact_transition_matrix_from_every_state(shape, periodic):
+@pytest.mark.parametrize("sweeps", [lattice_sweeps, rows_sweeps])
+def test_a_sweep_follows_the_exact_transition_matrix_from_every_state(sweeps, shape, periodic):
     n = int(np.prod(shape))
     bias = site_biases(n)
     matrix = lattice_matrix(shape, periodic, COUPLING)
@@ -116,7 +121,7 @@ def test_a_sweep_follows_the_exact_transition_matrix_from_every_state(shape, per
     for state, row in zip(all_spins(n), exact, strict=True):
         x = np.tile(state, (1_000, 1))
         for spins in x:
-            lattice_sweeps(rng, spins, shape, periodic, bias, COUPLING)
+            sweeps(rng, spins, shape, periodic, bias, COUPLING)
         assert p_value(x, row) > FALSE_ALARM / 2**n
 
 
