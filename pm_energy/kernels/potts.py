@@ -183,8 +183,8 @@ def relative_log_weight(log_weight, n):
         raise ValueError(
             f"log_weight must have shape ({n}, q) or (q,) with q >= 2; got {np.shape(log_weight)}."
         )
-    relative = np.empty_like(rows)
-    if not _subtract_row_max(rows, relative, _colours(rows.shape[1])):
+    relative, is_valid = _subtract_row_max(rows, _colours(rows.shape[1]))
+    if not is_valid:
         raise ValueError(
             "log_weight must be below +inf, and above -inf for some state of each site."
         )
@@ -225,17 +225,21 @@ def _max_degree(indptr):
 
 
 @njit(cache=True)
-def _subtract_row_max(rows, out, colours):
-    """Write each row less its maximum to ``out``; return whether that can be a log-probability."""
-    valid = True
+def _subtract_row_max(rows, colours):
+    """Return each row less its maximum, and whether they all can be log-probabilities.
+
+    Memory comes from Numba: NumPy asks for huge pages, whose first use can take 80 ns a site.
+    """
+    out = np.empty(rows.shape)
+    is_valid = True
     for i in range(rows.shape[0]):
         top = rows[i, 0]
         for c in range(1, len(colours)):
             top = max(top, rows[i, c])
         for c in range(len(colours)):
             out[i, c] = rows[i, c] - top
-            valid &= out[i, c] <= 0.0  # false for NaN, which -inf - -inf and inf - inf are too
-    return valid
+            is_valid &= out[i, c] <= 0.0  # false for NaN, which -inf - -inf and inf - inf are too
+    return out, is_valid
 
 
 # Helpers are inlined by LLVM (forceinline), not by Numba (inline="always"), which leaves an atomic
