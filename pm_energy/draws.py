@@ -1,51 +1,82 @@
 """Forward sampling: independent draws from an energy with numeric parameters.
 
 In this order: the energy's own ``draw``; a table of all states; coupling from the past, exact for
-ferromagnets of any size; and where none is possible a long Gibbs run from a random start (NUTS for
-continuous units), whose length is measured in ``docs/forward.md``.
+ferromagnets of any size. Where none is possible every draw is the end of a long run of its own, so
+that draws are independent of each other, but only as close to the distribution as the run is long:
+``GIBBS_SWEEPS`` sweeps from a random start for discrete units, ``NUTS_STEPS`` steps of NUTS, after
+as many that tune it, for continuous ones. Where modes lie far apart give the energy a method
+``draw(rng, size)``.
 """
 
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pymc as pm
+import pytensor
 import pytensor.tensor as pt
 
 from pm_energy.compile import ONCE, compile_function, numeric_leaves
 from pm_energy.energies.sites import Complete, neighbours
-from pm_energy.energy import single_block
+from pm_energy.energy import evaluate, single_block
 from pm_energy.exact.enumeration import count_states, distribution
 from pm_energy.forms import PottsPairs, SpinPairs, find_form
 from pm_energy.kernels.perfect import coupling_from_the_past_ising, coupling_from_the_past_potts
+from pm_energy.kernels.single_site import evaluated_sweeps
+from pm_energy.quadratic import NotQuadratic
 from pm_energy.roads import sweeper
 from pm_energy.structure import flatten, leaf_specs, unflatten
 
 TABLE_LIMIT = 2**16  # states
 GIBBS_SWEEPS = 1000
+NUTS_STEPS = 500
 
 
 def draw_states(energy, rng, size):
-    """Draw ``size`` independent states, shape (size, *event_shape)."""
+    """Draw independent states.
+
+    Parameters
+    ----------
+    energy : Energy
+        Over one block, with numeric parameters.
+    rng : numpy.random.Generator
+    size : int
+
+    Returns
+    -------
+    ndarray, shape (size, *event_shape), in the dtype of the domain
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pm_energy as pme
+    >>> from pm_energy.draws import draw_states
+    >>> strong = pme.Ising(lattice=(64, 64), field=50.0)
+    >>> draw_states(strong, np.random.default_rng(0), 2).mean(axis=(1, 2))
+    array([1., 1.])
+    """
     block = single_block(energy)
     if hasattr(energy, "draw"):
         return energy.draw(rng, size)
-    if block.domain.states is None:
-        return _draw_continuous(energy, rng, size)
     structure, leaves = flatten(energy)
     values = numeric_leaves(leaves)
+    if block.domain.states is None:
+        return np.array([_end_of_nuts(structure, values, rng) for _ in range(size)])
     if count_states(block) <= TABLE_LIMIT:
         states, cumulative = _table(structure, tuple((v.shape, v.tobytes()) for v in values))
         return states[np.searchsorted(cumulative, rng.random(size), side="right")]
-    fn, form, sweep = _compiled_form(structure)
-    tensors = fn(*values)
-    out = np.empty((size, *block.shape), dtype=block.domain.dtype)
-    exact = _perfect_sampler(form, tensors)
+    sampler = _sampler(structure)
+    tensors = sampler.tensors(*values)
+    if sampler.perfect is not None and np.all(tensors[0] >= 0):
+        try:
+            return np.array([sampler.perfect(rng, tensors) for _ in range(size)])
+        except RuntimeError as error:
+            warnings.warn(f"these draws are not exact but Gibbs sampled: {error}", stacklevel=2)
+    out = rng.choice(block.domain.states, size=(size, *block.shape))
     for row in out:
-        if exact is not None:
-            row[...] = exact(rng, block.domain).reshape(block.shape)
-        else:
-            row[...] = rng.choice(block.domain.states, size=block.shape)
-            sweep(rng, row, tensors, None, GIBBS_SWEEPS)
+        sampler.sweep(rng, row, tensors, None, GIBBS_SWEEPS)
     return out
 
 
@@ -58,48 +89,98 @@ def _table(structure, contents):
     return states, cumulative / cumulative[-1]
 
 
+def _symbolic(structure):
+    """An energy around free parameters, and these."""
+    leaves = [pt.tensor(dtype=leaf.dtype, shape=leaf.shape) for leaf in leaf_specs(structure)]
+    return unflatten(structure, leaves), leaves
+
+
+@dataclass(frozen=True)
+class _Sampler:
+    tensors: Callable  # parameters -> what the other two need
+    sweep: Callable  # as from roads.sweeper
+    perfect: Callable | None  # (rng, tensors) -> one exact state, for couplings >= 0
+
+
 @lru_cache(maxsize=128)
-def _compiled_form(structure):
-    leaves = [pt.tensor(dtype=leaf.dtype, shape=(None,) * leaf.ndim) for leaf in leaf_specs(structure)]
-    energy = unflatten(structure, leaves)
-    form = find_form(energy)
-    tensors = [pt.as_tensor(t) for t in form.tensors]
-    domain = single_block(energy).domain
-    return compile_function(leaves, tensors, mode=ONCE), form, sweeper(form, domain)
+def _sampler(structure):
+    energy, leaves = _symbolic(structure)
+    try:
+        form = find_form(energy)
+    except NotQuadratic:
+        return _Sampler(lambda *values: values, _evaluated(energy, leaves), None)
+    block = single_block(energy)
+    tensors = compile_function(leaves, [pt.as_tensor(t) for t in form.tensors], mode=ONCE)
+    return _Sampler(tensors, sweeper(form, block.domain), _perfect(form, block))
 
 
-def _perfect_sampler(form, tensors):
-    """Return an exact sampler for a ferromagnet, or None."""
-    if not isinstance(form, SpinPairs | PottsPairs) or isinstance(form.sites, Complete):
+def _evaluated(energy, leaves):
+    """Heat bath from differences of the energy, whatever it is."""
+    block = single_block(energy)
+    x = pt.tensor(dtype=block.domain.dtype, shape=block.shape)
+    log_p = compile_function([x, *leaves], -evaluate(energy, x))
+
+    def sweep(rng, x, values, weights, n_sweeps):
+        states = block.domain.states
+        return evaluated_sweeps(
+            rng, x.reshape(-1), states, lambda _: float(log_p(x, *values)), n_sweeps
+        )
+
+    return sweep
+
+
+def _perfect(form, block):
+    """Coupling from the past, where a form has it."""
+    sites = getattr(form, "sites", None)
+    if sites is None or isinstance(sites, Complete):
         return None
-    coupling, weight = tensors
-    if np.any(coupling < 0):
-        return None
-    sites = form.sites
+    if isinstance(form, SpinPairs):
+        indptr, indices, bond = neighbours(sites.edges, sites.n)
+
+        def spins(rng, tensors):
+            coupling, bias = tensors
+            values = coupling if coupling.ndim == 0 else coupling[bond]
+            up = coupling_from_the_past_ising(rng, indptr, indices, values, np.ravel(bias)) > 0
+            return block.domain.states[up.astype(int)].reshape(block.shape)
+
+        return spins
     if isinstance(form, PottsPairs):
-        if np.any(weight != weight.flat[0]):
-            return None
-        return lambda rng, domain: coupling_from_the_past_potts(
-            rng, sites.n, sites.edges, coupling, form.q
-        ).astype(domain.dtype)
-    indptr, indices, bond = neighbours(sites.edges, sites.n)
-    values = np.full(bond.size, coupling) if coupling.ndim == 0 else coupling[bond]
-    bias = np.broadcast_to(weight, sites.event_shape).ravel()
+        edges = sites.edges
 
-    def sample(rng, domain):
-        spins = coupling_from_the_past_ising(rng, indptr, indices, values, bias)
-        return domain.states[(spins + 1) // 2]
+        def states(rng, tensors):
+            coupling, weight = tensors
+            if np.ptp(weight) > 0:
+                raise RuntimeError("for a Potts model with fields no fast exact sampler is known.")
+            drawn = coupling_from_the_past_potts(rng, sites.n, edges, coupling, form.q)
+            return drawn.astype(block.domain.dtype).reshape(block.shape)
 
-    return sample
+        return states
+    return None
 
 
-def _draw_continuous(energy, rng, size, thin=10, tune=500):
-    from pm_energy.distributions import Boltzmann
+@lru_cache(maxsize=16)
+def _nuts(structure):
+    """A NUTS step for an energy, where it starts, and the shared variables of its parameters."""
+    from pm_energy.distributions import Boltzmann  # which draws by this module
 
-    with pm.Model():
-        Boltzmann("x", energy)
-        trace = pm.sample(
-            size * thin, tune=tune, chains=1, random_seed=rng, progressbar=False, quiet=True,
-            compute_convergence_checks=False, nuts_sampler="pymc",
-        )  # fmt: skip
-    return trace["posterior"]["x"].values[0, ::thin]
+    leaves = [
+        pytensor.shared(np.ones([n or 1 for n in leaf.shape], leaf.dtype), shape=leaf.shape)
+        for leaf in leaf_specs(structure)
+    ]
+    with pm.Model() as model:
+        Boltzmann("x", unflatten(structure, leaves))
+        return pm.NUTS(), model, leaves
+
+
+def _end_of_nuts(structure, values, rng):
+    step, model, leaves = _nuts(structure)
+    for leaf, value in zip(leaves, values, strict=True):
+        leaf.set_value(value)
+    point = model.initial_point()
+    step.reset_tuning()
+    step.setup_chain(rng, NUTS_STEPS, NUTS_STEPS)
+    for i in range(2 * NUTS_STEPS):
+        if i == NUTS_STEPS:
+            step.stop_tuning()
+        point, _ = step.step(point)
+    return point["x"]

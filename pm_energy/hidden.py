@@ -68,7 +68,9 @@ def sample_hidden(trace, name, *, model=None, random_seed=None):
     draws = [posterior[v.name].transpose("chain", "draw", ...).values for v in inputs]
     rows = []
     for chain, draw in np.ndindex(draws[0].shape[:2]):
-        f = fn(*[np.asarray(d[chain, draw], dtype=v.dtype) for d, v in zip(draws, inputs, strict=True)])
+        f = fn(
+            *[np.asarray(d[chain, draw], dtype=v.dtype) for d, v in zip(draws, inputs, strict=True)]
+        )
         logits = (f if summed.domain.code_ndim else f[..., None]) @ codes.T
         # the largest logit plus Gumbel noise is a draw from their softmax
         rows.append(values[np.argmax(logits + rng.gumbel(size=logits.shape), axis=-1)])

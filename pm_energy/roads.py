@@ -32,8 +32,8 @@ def sweeper(form, domain, update="heat-bath"):
     -------
     callable
         Updates x, shape (*event_shape), in place. ``tensors`` are the numeric values of
-        ``form.tensors``; ``weights`` are log-weights of each state at each site from other terms of a
-        model, shape (n_states, *event_shape), or None. Counts the units that changed.
+        ``form.tensors``; ``weights`` are log-weights of each state at each site from other terms of
+        a model, shape (n_states, *event_shape), or None. Counts the units that changed.
     """
     raise TypeError(f"no kernel for {type(form).__name__}")
 
@@ -73,18 +73,16 @@ def _through_spins(sweep, domain):
 def _(form: SpinPairs, domain, update="heat-bath"):
     sites = form.sites
 
-    def log_odds(bias, weights, shape):
-        if weights is None:
-            return bias if np.ndim(bias) == 0 else np.ascontiguousarray(bias).ravel()
-        return (np.broadcast_to(bias, shape) + (weights[1] - weights[0])).ravel()
+    def log_odds(bias, weights):  # shape (1,) or (n,)
+        return np.ravel(bias if weights is None else bias + (weights[1] - weights[0]))
 
     if is_plain_lattice(form):
 
         def sweep(rng, x, tensors, weights, n_sweeps):
             coupling, bias = tensors
-            bias = log_odds(bias, weights, x.shape)
+            odds = log_odds(bias, weights)
             return lattice_sweeps(
-                rng, x.reshape(-1), sites.shape, sites.periodic, bias, float(coupling), n_sweeps
+                rng, x.reshape(-1), sites.shape, sites.periodic, odds, float(coupling), n_sweeps
             )
 
     elif isinstance(sites, Complete):
@@ -92,7 +90,7 @@ def _(form: SpinPairs, domain, update="heat-bath"):
         def sweep(rng, x, tensors, weights, n_sweeps):
             coupling, bias = tensors
             spins = x.reshape(-1)
-            field = log_odds(bias, weights, x.shape) + coupling @ spins.astype(coupling.dtype)
+            field = log_odds(bias, weights) + coupling @ spins.astype(coupling.dtype)
             return dense_sweeps(rng, spins, field, np.ascontiguousarray(coupling), n_sweeps)
 
     else:
@@ -101,9 +99,9 @@ def _(form: SpinPairs, domain, update="heat-bath"):
 
         def sweep(rng, x, tensors, weights, n_sweeps):
             coupling, bias = tensors
-            bias = np.broadcast_to(log_odds(bias, weights, x.shape), (sites.n,))
+            odds = np.broadcast_to(log_odds(bias, weights), (sites.n,))
             return sparse_sweeps(
-                rng, x.reshape(-1), indptr, indices, csr_values(coupling), bias, order, n_sweeps
+                rng, x.reshape(-1), indptr, indices, csr_values(coupling), odds, order, n_sweeps
             )
 
     return _through_spins(sweep, domain)
@@ -112,6 +110,8 @@ def _(form: SpinPairs, domain, update="heat-bath"):
 @sweeper.register
 def _(form: PottsPairs, domain, update="heat-bath"):
     sites, q = form.sites, form.q
+    # on a lattice the counts of all states share a word, which many states do not
+    by_arithmetic = is_plain_lattice(form) and 2 * len(sites.shape) < 2 ** (64 // q)
 
     def site_weights(log_weight, weights, shape):
         table = np.broadcast_to(log_weight, (*shape, q)).reshape(-1, q)
@@ -119,7 +119,7 @@ def _(form: PottsPairs, domain, update="heat-bath"):
             table = table + weights.reshape(q, -1).T
         return np.ascontiguousarray(table)
 
-    if is_plain_lattice(form):
+    if by_arithmetic:
 
         def sweep(rng, x, tensors, weights, n_sweeps):
             coupling, log_weight = tensors
@@ -159,7 +159,7 @@ def _(form: Layers, domain, update="heat-bath"):
 
     def sweep(rng, x, tensors, weights, n_sweeps):
         coupling, a, b = tensors
-        bits = (x.reshape(-1) + scale - 1) / scale  # {0, 1} floats in either coding
+        bits = ((x.reshape(-1) + scale - 1) // scale).astype(coupling.dtype)  # {0, 1}
         bias = np.concatenate([a, b])
         if weights is not None:
             extra = (weights[1] - weights[0]).ravel()
@@ -167,7 +167,7 @@ def _(form: Layers, domain, update="heat-bath"):
         if coupling is not tiles.source:
             tiles.source, tiles.weights = coupling, tile_rbm(coupling)
         v = np.ascontiguousarray(bits[None, :n_visible])
-        h = np.zeros((1, n_hidden))
+        h = np.zeros((1, n_hidden), coupling.dtype)
         if joined:
             h[0] = bits[n_visible:]
         rbm_sweeps(rng, v, h, tiles.weights, bias[:n_visible], bias[n_visible:], n_sweeps)

@@ -38,7 +38,6 @@ def explain_sampler(model=None):
     """
     model = pm.modelcontext(model)
     point = model.initial_point()
-    plans = {
-        rv.name: make_plan(model, rv, point, {}) for rv in model.free_RVs if is_discrete_boltzmann(rv)
-    }
+    fields = [rv for rv in model.free_RVs if is_discrete_boltzmann(rv)]
+    plans = {rv.name: make_plan(model, rv, point, {}) for rv in fields}
     return {name: f"{plan.road.name}: {plan.reason}" for name, plan in plans.items()}

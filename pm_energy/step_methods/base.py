@@ -1,15 +1,18 @@
-"""What the step methods for discrete Boltzmann variables share: point -> plan -> point and stats."""
+"""What the step methods of discrete Boltzmann variables share: point -> plan -> point and stats."""
 
 import logging
 from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 import pymc as pm
 from pymc.step_methods.compound import BlockedStep, Competence
 from pymc.util import get_random_generator, get_value_vars_from_user_vars
+from pytensor.compile.sharedvalue import SharedVariable
 
 from pm_energy.distributions import EnergyRV
 from pm_energy.energy import single_block
+from pm_energy.step_methods.plan import Road
 from pm_energy.validate import positive_int
 
 _log = logging.getLogger("pymc").getChild("pm_energy")  # speaks where PyMC names its samplers
@@ -27,7 +30,7 @@ class EnergyStep(BlockedStep):
     """Sweeps over one discrete Boltzmann variable. Subclasses say by which plan."""
 
     default_blocked = False
-    stats_dtypes_shapes = {
+    stats_dtypes_shapes: ClassVar = {
         "boltzmann_energy": (np.float64, []),
         "flip_rate": (np.float64, []),
         "road": (np.int64, []),
@@ -35,46 +38,57 @@ class EnergyStep(BlockedStep):
 
     def __init__(self, vars, sweeps_per_draw, model, rng, initial_point, compile_kwargs):
         model = pm.modelcontext(model)
-        (value,) = get_value_vars_from_user_vars(vars, model)
-        rv = model.values_to_rvs[value]
-        if not is_discrete_boltzmann(rv):
+        values = get_value_vars_from_user_vars(vars, model)
+        rvs = [model.values_to_rvs[value] for value in values]
+        if len(rvs) != 1 or not is_discrete_boltzmann(rvs[0]):
             raise ValueError(
-                f"{rv.name} is not a discrete Boltzmann variable; {type(self).__name__} needs one"
+                f"vars must be one discrete Boltzmann variable of the model for each "
+                f"{type(self).__name__}, got {[rv.name for rv in rvs]}"
             )
+        [value], [rv] = values, rvs
         self.vars = [value]
         self.sweeps_per_draw = positive_int("sweeps_per_draw", sweeps_per_draw)
         self.rng = get_random_generator(rng)
+        # what was proved about the model, and evaluated, holds for these data
+        self.data = [(v, v.get_value(borrow=True)) for v in model.data_vars if isinstance(v, SharedVariable)]
         point = model.initial_point() if initial_point is None else initial_point
         self.plan = self._make_plan(model, rv, point, compile_kwargs or {})
-        # compile everything now: forked chains would each compile for themselves
-        self._sweep(dict(point), np.random.default_rng(0))
+        # compile everything now: forked chains would each compile for themselves. A kernel is
+        # compiled by a sweep; the other roads, where a sweep may take minutes, before the first one
+        x = np.array(point[value.name], order="C")
+        self.plan.sweep(point, x, np.random.default_rng(0), int(self.road is Road.KERNEL))
         self.plan.energy(point)
-        _log.info(f"{type(self).__name__}: [{rv.name}] {self.plan.road.label}: {self.plan.reason}")
+        _log.info(f"{type(self).__name__}: [{rv.name}] {self.road.label}: {self.plan.reason}")
 
     @abstractmethod
     def _make_plan(self, model, rv, point, compile_kwargs):
         """Return the :class:`~pm_energy.step_methods.plan.Plan` of the sweeps."""
+
+    def setup_chain(self, rng, tune, draws):
+        """Take the chain's random generator, after a look at the data."""
+        changed = [v.name for v, value in self.data if v.get_value(borrow=True) is not value]
+        if changed:
+            raise ValueError(
+                f"the data {changed} were set anew after {type(self).__name__} was built; "
+                "build the step again, or leave it to pm.sample"
+            )
+        super().setup_chain(rng, tune, draws)
 
     @property
     def road(self):
         """The :class:`~pm_energy.Road` taken."""
         return self.plan.road
 
-    def _sweep(self, point, rng):
-        name = self.vars[0].name
-        x = np.array(point[name], order="C")
-        changes = self.plan.sweep(point, x, rng, self.sweeps_per_draw)
-        point[name] = x
-        return changes / (x.size * self.sweeps_per_draw)
-
     def step(self, point):
         """Make ``sweeps_per_draw`` sweeps."""
-        point = dict(point)
-        flip_rate = self._sweep(point, self.rng)
+        name = self.vars[0].name
+        x = np.array(point[name], order="C")
+        changes = self.plan.sweep(point, x, self.rng, self.sweeps_per_draw)
+        point = {**point, name: x}  # a new point in the same order, which PyMC records by
         stats = {
             "boltzmann_energy": self.plan.energy(point),
-            "flip_rate": flip_rate,
-            "road": int(self.plan.road),
+            "flip_rate": changes / (x.size * self.sweeps_per_draw),
+            "road": int(self.road),
         }
         return point, [stats]
 
@@ -89,8 +103,11 @@ class EnergyStep(BlockedStep):
         from rich.table import Column
 
         columns = [
-            TextColumn("{task.fields[flip_rate]:0.2f}", table_column=Column("Flips", ratio=1)),
-            TextColumn("{task.fields[boltzmann_energy]:0.1f}", table_column=Column("Energy", ratio=1)),
+            TextColumn(f"{{task.fields[{name}]:{form}}}", table_column=Column(title, ratio=1))
+            for name, form, title in (
+                ("flip_rate", "0.2f", "Flips"),
+                ("boltzmann_energy", "0.1f", "Energy"),
+            )
         ]
         return columns, {"flip_rate": [0.0] * n_chains, "boltzmann_energy": [0.0] * n_chains}
 

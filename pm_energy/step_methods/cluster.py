@@ -39,8 +39,8 @@ class EnergyCluster(EnergyStep):
     Raises
     ------
     ValueError
-        If the variable has no clusters: another kind of energy, a negative coupling, or terms of the
-        model that are not site-wise.
+        If the variable has no clusters: another kind of energy, a negative coupling, or terms of
+        the model that are not site-wise.
 
     References
     ----------
@@ -72,5 +72,7 @@ class EnergyCluster(EnergyStep):
         make_sweep = partial(cluster_sweeper, algorithm=self.algorithm)
         plan = make_plan(model, rv, point, compile_kwargs, make_sweep)
         if plan.road is not Road.KERNEL:
-            raise ValueError(f"there are no cluster updates of {rv.name}: {plan.reason}; use EnergyGibbs")
+            raise ValueError(
+                f"there are no cluster updates of {rv.name}: {plan.reason}; use EnergyGibbs"
+            )
         return plan

@@ -21,7 +21,7 @@ from pm_energy.energy import evaluate, field, single_block
 from pm_energy.forms import find_form
 from pm_energy.graph.factors import split_factors
 from pm_energy.graph.sitewise import model_site_log_weights
-from pm_energy.kernels.single_site import balanced_moves, derived_sweep, evaluated_sweep
+from pm_energy.kernels.single_site import balanced_moves, derived_sweeps, evaluated_sweeps
 from pm_energy.quadratic import NotQuadratic, affine_failure
 from pm_energy.roads import sweeper
 
@@ -67,7 +67,7 @@ class Plan:
 
 
 class Reader:
-    """Graphs over a model's point -> arrays, compiled once and evaluated only if they can change."""
+    """Graphs over a model's point -> arrays, compiled once, evaluated only if they can change."""
 
     def __init__(self, outputs, variables, compile_kwargs):
         self.constant = evaluate_once(outputs) if is_constant(outputs) else None
@@ -78,6 +78,7 @@ class Reader:
             self.fn = compile_function(inputs, outputs, **compile_kwargs)
 
     def __call__(self, point):
+        """Evaluate the graphs at a point of the model."""
         if self.constant is not None:
             return self.constant
         return self.fn(*[point[name] for name in self.names])
@@ -175,12 +176,11 @@ def _derived(site, weights):
     def sweep(point, x, rng, n_sweeps):
         flat, point = x.reshape(-1), {**point, name: x}
         w = None if static is None else static(point)[0].reshape(len(states), -1)
-        return sum(
-            derived_sweep(
-                rng, flat, states, codes, lambda _: fields(point)[0].reshape(x.size, -1), w
-            )
-            for _ in range(n_sweeps)
-        )
+
+        def slope(_):
+            return fields(point)[0].reshape(x.size, -1)
+
+        return derived_sweeps(rng, flat, states, codes, slope, w, n_sweeps)
 
     return sweep
 
@@ -211,10 +211,7 @@ def _whole_density(model, rv, site, point):
 
     def sweep(point, x, rng, n_sweeps):
         flat, point = x.reshape(-1), {**point, name: x}
-        return sum(
-            evaluated_sweep(rng, flat, states, lambda _: float(reader(point)[0]))
-            for _ in range(n_sweeps)
-        )
+        return evaluated_sweeps(rng, flat, states, lambda _: float(reader(point)[0]), n_sweeps)
 
     return Road.EVALUATED, reason, sweep
 
