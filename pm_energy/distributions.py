@@ -2,6 +2,7 @@
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 from pymc.distributions.distribution import Distribution
 from pymc.distributions.shape_utils import convert_dims, convert_shape, shape_from_dims
 from pytensor.compile.sharedvalue import SharedVariable
@@ -85,57 +86,58 @@ def _tempered(energy, beta):
 class Boltzmann(Distribution):
     r"""The distribution :math:`p(x) = \exp(-E(x) / T) / Z` of an energy.
 
-    Discrete energies give integer states, sampled by :class:`~pm_energy.EnergyGibbs` by itself;
-    continuous ones are sampled by NUTS. An energy with a visible and a hidden layer gives the
-    visible layer, the hidden one summed out; temperature acts on both.
+        Discrete energies give integer states, sampled by :class:`~pm_energy.EnergyGibbs` by itself;
+        continuous ones are sampled by NUTS. An energy with a visible and a hidden layer gives the
+        visible layer, the hidden one summed out; temperature acts on both.
 
-    Parameters
-    ----------
-    energy : Energy
-        What :mod:`pm_energy` offers, a dataclass of your own, or
-        :func:`~pm_energy.energy_from_function`. Its parameters may be random variables.
-    temperature : tensor_like, shape ()
-        T, in the units of the energy.
-    log_partition : None, "exact", "pseudolikelihood" or callable
-        How log Z is found. By default it is left out where it is a constant; where a parameter
-        depends on a random variable it is exact, or an error lists the choices. "exact" asks for it
-        everywhere: where log p itself counts, as in the components of a mixture. "pseudolikelihood"
-        replaces p by the product of the conditionals [1]_, an approximation. A callable takes
-        the energy and returns log Z, or what you take for it, as a PyTensor expression.
-    **kwargs
-        ``dims``, ``shape``, ``observed``, ``initval`` and so on, as for any PyMC distribution.
-        Batch axes lead. Missing (masked or NaN) entries of ``observed`` are imputed: they become
-        the variable ``{name}_unobserved``, and ``name`` the whole field.
+        Parameters
+        ----------
+        energy : Energy
+            What :mod:`pm_energy` offers, a dataclass of your own, or
+            :func:`~pm_energy.energy_from_function`. Its parameters may be random variables.
+        temperature : tensor_like, shape ()
+            T, in the units of the energy.
+        log_partition : None, "exact", "pseudolikelihood" or callable
+            How log Z is found. By default it is left out where it is a constant; where a parameter
+            depends on a random variable it is exact, or an error lists the choices. "exact" asks for it
+            everywhere: where log p itself counts, as in the components of a mixture. "pseudolikelihood"
+            replaces p by the product of the conditionals [1]_, an approximation. A callable takes
+            the energy and returns log Z, or what you take for it, as a PyTensor expression.
+        **kwargs
+            ``dims``, ``shape``, ``observed``, ``initval`` and so on, as for any PyMC distribution.
+            Batch axes lead. Missing (masked or NaN) entries of ``observed`` are imputed: they become
+            the variable ``{name}_unobserved``, and ``name`` the whole field.
 
-    Raises
-    ------
-    ValueError
-        If a shape contradicts the energy's, observed or initial states lie outside the domain, a
-        random variable reaches the formula by closure, or log Z matters and is not available.
+        Raises
+        ------
+        ValueError
+            If a shape contradicts the energy's, observed or initial states lie outside the domain, a
+            random variable reaches the formula by closure, or log Z matters and is not available.
 
-    Notes
-    -----
-    All units of a field are *one* observation: log p does not split over sites. So
-    ``log_likelihood`` holds one number a draw, and leave-one-out estimates (``az.loo``) over the
-    sites of an observed field do not exist. ``pm.find_MAP`` moves continuous variables only:
-    discrete fields stay at their initial values, as every discrete variable in PyMC does.
-    ``pm.fit`` and the external NUTS samplers refuse models with discrete variables.
+        Notes
+        -----
+        All units of a field are *one* observation: log p does not split over sites. So
+        ``log_likelihood`` holds one number a draw, and leave-one-out estimates (``az.loo``) over the
+        sites of an observed field do not exist. ``pm.find_MAP`` moves continuous variables only:
+        discrete fields stay at their initial values, as every discrete variable in PyMC does.
+        ``pm.fit`` and the external NUTS samplers refuse models with discrete variables.
 
-    Forward draws (``pm.draw``, predictive sampling) are exact up to 2**16 states, for ferromagnets
-    of any size and for energies with a ``draw`` method; otherwise see :mod:`pm_energy.draws`.
+        Forward draws (``pm.draw``, predictive sampling) are exact up to 2**16 states, for ferromagnets
+        of any size and for energies with a ``draw`` method; otherwise see :mod:`pm_energy.draws`.
 
-    References
-    ----------
-    .. [1] Besag (1975), The Statistician 24, 179-195.
+        References
+        ----------
+        .. [1] Besag (1975), The Statistician 24, 179-195.
 
-    Examples
-    --------
-    >>> import pymc as pm
-    >>> import pm_energy as pme
-    >>> with pm.Model():
-    ...     z = pme.Boltzmann("z", pme.Ising(lattice=(8, 8), coupling=0.3))
-    >>> z.type.shape, z.dtype
-    ((8, 8), 'int8')
+        Examples
+        --------
+        >>> import pymc as pm
+    import pytensor.tensor as pt
+        >>> import pm_energy as pme
+        >>> with pm.Model():
+        ...     z = pme.Boltzmann("z", pme.Ising(lattice=(8, 8), coupling=0.3))
+        >>> z.type.shape, z.dtype
+        ((8, 8), 'int8')
     """
 
     rv_type = EnergyRV
@@ -173,10 +175,11 @@ class Boltzmann(Distribution):
         )
 
     @staticmethod
-    def rv_op(energy, normaliser=None, *, size=None, rng=None, dtype=None, return_next_rng=False):
+    def rv_op(energy, normaliser=None, *, size=None, rng=None):
         """Build the variable's graph."""
         op, leaves = EnergyRV.of(energy, normaliser)
-        return op(*leaves, size=size, rng=rng, return_next_rng=return_next_rng)
+        rng = pt.random.shared_rng(seed=None) if rng is None else rng
+        return op(*leaves, size=size, rng=rng, return_next_rng=True)[1]
 
     @classmethod
     def dist(cls, energy, *, temperature=1.0, log_partition=None, shape=None, **kwargs):

@@ -6,11 +6,12 @@ import pytensor.tensor as pt
 from scipy.special import softmax
 
 from pm_energy import exact
-from pm_energy.compile import ONCE, compile_function, energy_values, evaluate_once
+from pm_energy.compile import ONCE, compile_function, energy_values, evaluate_once, numeric_leaves
 from pm_energy.energy import field, single_block
 from pm_energy.exact.enumeration import count_states
 from pm_energy.forms import normal_form
 from pm_energy.quadratic import NotQuadratic, affine_failure, quadratic_form
+from pm_energy.structure import flatten
 from pm_energy.testing.form_weights import log_weights
 
 CHECKED_UNITS = 64  # whose conditionals are checked one by one
@@ -40,6 +41,8 @@ def check_energy(energy, *, n_states=32, random_seed=0, tolerance=1e-10):
     ------
     AssertionError
         With what is wrong.
+    ValueError
+        If a parameter is not a number.
 
     Returns
     -------
@@ -55,6 +58,7 @@ def check_energy(energy, *, n_states=32, random_seed=0, tolerance=1e-10):
     """
     rng = np.random.default_rng(random_seed)
     block = single_block(energy)
+    numeric_leaves(flatten(energy)[1])  # raises if a parameter is no number
     states = _random_states(block, rng, n_states)
     values = _check_formula(energy, block, states, tolerance)
     if block.domain.states is None:

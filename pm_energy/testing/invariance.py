@@ -24,6 +24,7 @@ def pooled_chisquare(numbers, probabilities, least=20.0):
     Returns
     -------
     float
+        Zero where a draw is in a state of probability zero.
 
     Raises
     ------
@@ -36,11 +37,13 @@ def pooled_chisquare(numbers, probabilities, least=20.0):
     >>> draws = np.random.default_rng(0).integers(4, size=1000)
     >>> pooled_chisquare(draws, [0.25, 0.25, 0.25, 0.25]) > 0.01
     True
-    >>> pooled_chisquare(draws, [0.3, 0.2, 0.25, 0.25]) < 1e-6
+    >>> pooled_chisquare(draws, [0.4, 0.1, 0.25, 0.25]) < 1e-6
     True
     """
     expected = len(numbers) * np.asarray(probabilities)
     observed = np.bincount(numbers, minlength=len(expected)).astype(float)
+    if observed[expected == 0].any():
+        return 0.0
     order = np.argsort(expected)
     group = _groups(expected[order], least)
     observed = np.bincount(group, weights=observed[order])
