@@ -1,7 +1,7 @@
 """pm_energy: energy-based and Boltzmann models for PyMC.
 
-Write an energy once, and PyMC can use it as a distribution, sample it well and diagnose it. Names load
-when they are first used, so importing the package costs next to nothing beside PyMC.
+Write an energy once, and PyMC can use it as a distribution, sample it well and diagnose it. Names
+load when they are first used, so importing the package costs next to nothing beside PyMC.
 """
 
 import importlib
@@ -26,10 +26,9 @@ _HOMES = {
         "energy_from_function",
         "evaluate",
         "field",
-        "fisher_information",
         "free_energy",
-        "statistics",
     ),
+    "pm_energy.sufficient_statistics": ("fisher_information", "statistics"),
     "pm_energy.compose": ("Clamped", "Joined", "Marginal", "Sum", "Tempered"),
     "pm_energy.compile": ("energy_values",),
     "pm_energy.distributions": ("Boltzmann",),

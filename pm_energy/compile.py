@@ -1,5 +1,6 @@
-"""PyTensor graph -> function of arrays. The one place that chooses modes and touches compiler hooks."""
+"""PyTensor graph -> function of arrays: the one place that chooses modes and touches hooks."""
 
+import math
 from functools import lru_cache
 
 import numba
@@ -9,12 +10,14 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
-from pytensor.graph.traversal import explicit_graph_inputs
+from pytensor.graph.traversal import explicit_graph_inputs, io_toposort
 from pytensor.link.numba.dispatch import basic as numba_basic
 from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
+from pytensor.tensor.random.op import RNGConsumerOp
 
 from pm_energy.energy import blocks_of, evaluate
 from pm_energy.structure import flatten, leaf_specs, unflatten
+from pm_energy.validate import states_in_domain
 
 ONCE = Mode(linker="py", optimizer="fast_compile")  # no compiler at all: for what runs a few times
 
@@ -22,8 +25,8 @@ ONCE = Mode(linker="py", optimizer="fast_compile")  # no compiler at all: for wh
 def compile_function(inputs, outputs, mode=None):
     """Compile a function that trusts its inputs.
 
-    Fast-math is off: with it, a cold and a warm compiler cache give different bits, enough to part two
-    chains with the same seed.
+    Fast-math is off: with it, a cold and a warm compiler cache give different bits, enough to part
+    two chains with the same seed.
     """
     with pytensor.config.change_flags(numba__fastmath=False):
         fn = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
@@ -37,9 +40,21 @@ def evaluate_once(outputs):
 
 
 def numeric_leaves(leaves):
-    """Values of leaves that depend on no random variable."""
+    """Return the values of parameters that are numbers or shared data.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is random or otherwise unknown.
+    """
     if all(isinstance(leaf, Constant) for leaf in leaves):
         return [leaf.data for leaf in leaves]
+    random = any(isinstance(node.op, RNGConsumerOp) for node in io_toposort([], leaves))
+    if random or not is_constant(leaves):
+        raise ValueError(
+            f"the energy's parameters must be numbers here, but they depend on PyTensor variables: "
+            f"{leaves}. Build the energy from values of them"
+        )
     return evaluate_once(leaves)
 
 
@@ -50,11 +65,9 @@ def is_constant(outputs):
 
 @lru_cache(maxsize=128)
 def _energy_function(structure):
-    leaves = [pt.tensor(dtype=leaf.dtype, shape=(None,) * leaf.ndim) for leaf in leaf_specs(structure)]
+    leaves = [pt.tensor(dtype=leaf.dtype, shape=leaf.shape) for leaf in leaf_specs(structure)]
     energy = unflatten(structure, leaves)
-    states = [
-        pt.tensor(dtype=block.domain.dtype, shape=(None, *block.shape)) for block in blocks_of(energy)
-    ]
+    states = [pt.tensor(dtype=b.domain.dtype, shape=(None, *b.shape)) for b in blocks_of(energy)]
     return compile_function([*states, *leaves], evaluate(energy, *states), mode=ONCE)
 
 
@@ -71,6 +84,11 @@ def energy_values(energy, *states):
     -------
     array, shape (B,)
 
+    Raises
+    ------
+    ValueError
+        If states have another shape or lie outside the domain, or parameters are not numeric.
+
     Examples
     --------
     >>> import numpy as np
@@ -81,19 +99,32 @@ def energy_values(energy, *states):
     structure, leaves = flatten(energy)
     blocks = blocks_of(energy)
     if len(states) != len(blocks):
-        raise ValueError(f"{type(energy).__name__} has {len(blocks)} blocks, got {len(states)} arrays")
-    arrays = [np.asarray(x, dtype=b.domain.dtype) for x, b in zip(states, blocks, strict=True)]
+        raise ValueError(
+            f"{type(energy).__name__} has {len(blocks)} blocks of units: pass states for each, "
+            f"got {len(states)}"
+        )
+    arrays = [_as_states(x, block.domain) for x, block in zip(states, blocks, strict=True)]
     for block, x in zip(blocks, arrays, strict=True):
-        if x.shape[1:] != block.shape:
-            raise ValueError(f"states must have shape (B, {block.shape}), got {x.shape}")
+        if x.shape[1:] != block.shape or x.ndim == len(block.shape):
+            wanted = ", ".join(["B", *map(str, block.shape)])
+            raise ValueError(f"states must have shape ({wanted}), got {x.shape}")
+        if len(x) != len(arrays[0]):
+            raise ValueError(f"states of the blocks differ in number: {len(arrays[0])}, {len(x)}")
     values = numeric_leaves(leaves)
     fn = _energy_function(structure)
-    # blocks of at most 8 MB of floats, so that enumerating 2**24 states stays small
-    step = max(1, 2**20 // max(1, *(int(np.prod(b.code_shape)) for b in blocks)))
+    # parts of at most 8 MB of floats, so that enumerating 2**24 states stays small
+    step = max(1, 2**20 // max(1, *(math.prod(b.code_shape) for b in blocks)))
     out = np.empty(len(arrays[0]))
     for i in range(0, len(out), step):
         out[i : i + step] = fn(*[x[i : i + step] for x in arrays], *values)
     return out
+
+
+def _as_states(x, domain):
+    x = np.asarray(x)
+    if domain.states is None and x.dtype.kind in "biuf":
+        return x.astype(domain.dtype)  # an energy has a value, or none, at infinity too
+    return states_in_domain("states", x, domain)
 
 
 def draw_in_object_mode(op_type, draw):

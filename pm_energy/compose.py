@@ -6,22 +6,40 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.graph.traversal import ancestors
 
-from pm_energy.energy import Block, blocks_of, evaluate, field, free_energy, single_block
+from pm_energy.energy import blocks_of, evaluate, single_block
+from pm_energy.marginal import Marginal
 from pm_energy.typing import TensorLike
 from pm_energy.validate import is_numeric, parameter, states_in_domain
+
+__all__ = ["Clamped", "Joined", "Marginal", "Sum", "Tempered"]
 
 
 @dataclass(frozen=True, eq=False)
 class Tempered:
-    """``beta * E``: an energy at another inverse temperature. Of an RBM it tempers the joint.
+    """``beta * E``: an energy at another inverse temperature.
+
+    Temper an energy with hidden units before they are summed out:
+    ``Marginal(Tempered(rbm, beta))``. ``beta`` times the free energy is not the free energy at
+    ``beta``.
 
     Parameters
     ----------
     energy : Energy
     beta : tensor_like, shape ()
         Inverse temperature, not negative.
+
+    Raises
+    ------
+    ValueError
+        If beta is negative, not finite or not a scalar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pm_energy as pme
+    >>> float(pme.Tempered(pme.Ising(lattice=(3, 3)), 0.5)(np.ones((3, 3))))
+    -9.0
     """
 
     energy: Any
@@ -32,16 +50,19 @@ class Tempered:
         if is_numeric(beta) and beta < 0:
             raise ValueError(f"beta must not be negative, got {beta}")
         object.__setattr__(self, "beta", beta)
-        blocks_of(self.energy)
+        blocks_of(self.energy)  # refuse what is no energy
 
     @property
     def blocks(self):
+        """Blocks of the energy."""
         return blocks_of(self.energy)
 
     def __call__(self, *x):
+        """Energy of encoded units."""
         return self.beta * self.energy(*x)
 
     def on_states(self, *x):
+        """Energy of states."""
         return self.beta * evaluate(self.energy, *x)
 
 
@@ -53,11 +74,27 @@ class Sum:
     ----------
     terms : tuple of Energy
         All with the same domains and shapes.
+
+    Raises
+    ------
+    ValueError
+        If there are none or they differ in their units.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pm_energy as pme
+    >>> rows = pme.Ising(lattice=(3, 3), periodic=(False, True))
+    >>> total = pme.Sum((rows, pme.Ising(lattice=(3, 3), coupling=0.0, field=1.0)))
+    >>> float(total(np.ones((3, 3))))
+    -24.0
     """
 
     terms: tuple
 
     def __post_init__(self):
+        if not isinstance(self.terms, tuple | list):
+            raise ValueError(f"terms must be a tuple of energies, got {self.terms!r}")
         terms = tuple(self.terms)
         if not terms:
             raise ValueError("terms must hold at least one energy")
@@ -72,12 +109,15 @@ class Sum:
 
     @property
     def blocks(self):
+        """Blocks that the terms share."""
         return blocks_of(self.terms[0])
 
     def __call__(self, *x):
+        """Energy of encoded units."""
         return sum(term(*x) for term in self.terms)
 
     def on_states(self, *x):
+        """Energy of states."""
         return sum(evaluate(term, *x) for term in self.terms)
 
 
@@ -93,6 +133,21 @@ class Clamped:
         True where a unit is held.
     states : array_like, shape (*event_shape)
         The held states; what stands at free units does not matter.
+
+    Raises
+    ------
+    ValueError
+        If mask or states do not fit the units, a held state lies outside the domain or no unit is
+        free.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pm_energy as pme
+    >>> chain = pme.Ising(graph=[[0, 1], [1, 2]])
+    >>> held = pme.Clamped(chain, mask=[True, False, True], states=[1, 0, 1])
+    >>> held.event_shape, pme.energy_values(held, [[1], [-1]])
+    ((1,), array([-2.,  2.]))
     """
 
     energy: Any
@@ -121,84 +176,38 @@ class Clamped:
 
     @property
     def domain(self):
+        """Domain of the energy."""
         return single_block(self.energy).domain
 
     @property
     def event_shape(self):
+        """Number of free units."""
         return (int((~self.mask).sum()),)
 
     def scatter(self, x):
         """Return all units (..., *event_shape of the energy) around the free ones (..., n_free)."""
-        x, shape = pt.as_tensor(x), single_block(self.energy).shape
-        lead = [x.shape[i] for i in range(x.ndim - 1)]
-        held = pt.as_tensor(self.states.ravel()).astype(x.dtype)
-        full = pt.broadcast_to(held, (*lead, held.shape[0]))
-        free = np.flatnonzero(~self.mask)
-        return pt.set_subtensor(full[..., free], x).reshape((*lead, *shape))
+        x = pt.as_tensor(x)
+        return self._place(x, pt.as_tensor(self.states).astype(x.dtype), ())
+
+    def _place(self, x, held, code):
+        """Write free units (..., n_free, *code) into the held ones (*event_shape, *code)."""
+        lead = [x.shape[i] for i in range(x.ndim - 1 - len(code))]
+        full = pt.broadcast_to(
+            held.reshape((self.mask.size, *code)), (*lead, self.mask.size, *code)
+        )
+        free = (..., np.flatnonzero(~self.mask), *[slice(None) for _ in code])
+        return pt.set_subtensor(full[free], x).reshape((*lead, *self.mask.shape, *code))
 
     def __call__(self, x):
-        domain, mask = self.domain, self.mask
-        held = domain.encode(pt.as_tensor(self.states)).reshape((mask.size, *x.type.shape[x.ndim - domain.code_ndim:]))
-        lead = [x.shape[i] for i in range(x.ndim - 1 - domain.code_ndim)]
-        code = [x.shape[i] for i in range(x.ndim - domain.code_ndim, x.ndim)]
-        full = pt.broadcast_to(held, (*lead, mask.size, *code))
-        tail = (slice(None),) * domain.code_ndim
-        full = pt.set_subtensor(full[(..., np.flatnonzero(~mask), *tail)], x)
-        return self.energy(full.reshape((*lead, *mask.shape, *code)))
+        """Energy of encoded free units, (..., n_free, *code) -> (...)."""
+        block = single_block(self.energy)
+        held = block.domain.encode(pt.as_tensor(self.states))
+        code = block.code_shape[len(block.shape) :]
+        return self.energy(self._place(pt.as_tensor(x), held, code))
 
     def on_states(self, x):
+        """Energy of free states, (..., n_free) -> (...)."""
         return evaluate(self.energy, self.scatter(x))
-
-
-@dataclass(frozen=True, eq=False)
-class Marginal:
-    """Free energy of the other block once one block is summed out: ``-log sum_h exp(-E(v, h))``.
-
-    Parameters
-    ----------
-    energy : Energy
-        Over two blocks.
-    block : int
-        The block to sum out: units affine in the energy and not coupled with one another.
-
-    Raises
-    ------
-    ValueError
-        If the block is real-valued or its units interact.
-    """
-
-    energy: Any
-    block: int = 1
-
-    def __post_init__(self):
-        blocks = blocks_of(self.energy)
-        if len(blocks) != 2 or self.block not in (0, 1):
-            raise ValueError(
-                f"Marginal needs an energy over two blocks and block 0 or 1, "
-                f"got {len(blocks)} block(s) and block={self.block!r}"
-            )
-        if blocks[self.block].domain.states is None:
-            raise ValueError("block is real-valued; only discrete units are summed out")
-        units = [pt.tensor(shape=b.code_shape, dtype="float64") for b in blocks]
-        slope = field(self.energy, *units, wrt=self.block)
-        if units[self.block] in _simplified_ancestors(slope):
-            raise ValueError(
-                f"block {self.block} of {type(self.energy).__name__} cannot be summed out: "
-                "its units interact or do not enter affinely"
-            )
-
-    @property
-    def blocks(self):
-        return (blocks_of(self.energy)[1 - self.block],)
-
-    def __call__(self, x):
-        return free_energy(self.energy, x, wrt=self.block)
-
-
-def _simplified_ancestors(expression):
-    from pytensor.graph.rewriting.utils import rewrite_graph
-
-    return set(ancestors([rewrite_graph(expression, include=("canonicalize", "stabilize"))]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +218,18 @@ class Joined:
     ----------
     energy : Energy
         Over several blocks of the same domain.
+
+    Raises
+    ------
+    ValueError
+        If their domains differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pm_energy as pme
+    >>> pme.Joined(pme.RBM(np.zeros((3, 2)))).event_shape
+    (5,)
     """
 
     energy: Any
@@ -220,6 +241,7 @@ class Joined:
 
     @property
     def domain(self):
+        """Domain of the blocks."""
         return blocks_of(self.energy)[0].domain
 
     @property
@@ -229,10 +251,11 @@ class Joined:
 
     @property
     def event_shape(self):
+        """Number of units in all blocks."""
         return (sum(self.sizes),)
 
     def split(self, x, code_ndim=0):
-        """Cut units (..., n) into the blocks."""
+        """Cut units (..., n, *code) into the blocks."""
         cuts = np.cumsum((0, *self.sizes))
         tail = (slice(None),) * code_ndim
         lead = [x.shape[i] for i in range(x.ndim - 1 - code_ndim)]
@@ -243,4 +266,5 @@ class Joined:
         ]
 
     def __call__(self, x):
+        """Energy of encoded units, (..., n, *code) -> (...)."""
         return self.energy(*self.split(x, self.domain.code_ndim))

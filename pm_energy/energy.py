@@ -1,21 +1,21 @@
 """An energy and what is derived from it.
 
-``p(x) = exp(-E(x)) / Z``. An energy is a frozen dataclass: its fields are its parameters, its call is
-its formula, a PyTensor expression over *blocks* of units, vectorised over leading axes. Field,
-couplings, free energy and sufficient statistics are derivatives of that one expression.
+``p(x) = exp(-E(x)) / Z``. An energy is a frozen dataclass: its fields are its parameters, its call
+is its formula, a PyTensor expression over *blocks* of units, vectorised over leading axes. Field,
+couplings and free energy are derived from that one expression.
 """
 
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import pytensor.tensor as pt
 from pytensor.gradient import grad
-from pytensor.graph.replace import vectorize_graph
 
 from pm_energy.domains import Domain
-from pm_energy.structure import symbolic_like
 from pm_energy.typing import TensorLike
+from pm_energy.validate import parameter, positive_int
 
 
 class Block(NamedTuple):
@@ -31,7 +31,6 @@ class Block(NamedTuple):
         return (*self.shape, *extra)
 
 
-@runtime_checkable
 class Energy(Protocol):
     """What an energy must have: the domain and shape of its units, and a formula.
 
@@ -40,15 +39,16 @@ class Energy(Protocol):
     place of their encoding, where the encoding would be large.
     """
 
-    def __call__(self, *blocks): ...
+    def __call__(self, *blocks):
+        """Energy of encoded units, a shape (..., *block code shape) each -> (...)."""
 
 
 def blocks_of(energy):
     """Return the energy's blocks of units, a tuple of :class:`Block`."""
-    if hasattr(energy, "blocks"):
+    if hasattr(energy, "blocks") and not isinstance(energy, type):
         return tuple(energy.blocks)
-    missing = [name for name in ("domain", "event_shape") if not hasattr(energy, name)]
-    if missing or not callable(energy):
+    named = hasattr(energy, "domain") and hasattr(energy, "event_shape")
+    if isinstance(energy, type) or not named or not callable(energy):
         raise ValueError(
             f"{energy!r} is not an energy: it needs a call, a domain and an event_shape "
             "(or blocks). Wrap a plain function with pm_energy.energy_from_function"
@@ -68,7 +68,15 @@ def single_block(energy):
 
 
 def evaluate(energy, *states):
-    """Energy of states (integers for discrete units) as a PyTensor expression, shape (...)."""
+    """Energy of states (integers for discrete units) as a PyTensor expression, shape (...).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pm_energy as pme
+    >>> pme.evaluate(pme.Potts(3, lattice=(3, 3)), np.zeros((3, 3), dtype=int)).eval()
+    array(-18.)
+    """
     if hasattr(energy, "on_states"):
         return energy.on_states(*states)
     return energy(*[b.domain.encode(x) for b, x in zip(blocks_of(energy), states, strict=True)])
@@ -92,20 +100,51 @@ def field(energy, *blocks, wrt=0):
     Returns
     -------
     TensorVariable, shape (..., *block)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pm_energy as pme
+    >>> pme.field(pme.Ising(graph=[[0, 1], [1, 2]], field=0.5), np.ones(3)).eval()
+    array([1.5, 2.5, 1.5])
     """
+    blocks = [pt.as_tensor(x) for x in blocks]
     return -_grad(energy(*blocks).sum(), blocks[wrt])
 
 
 def couplings(energy, *blocks, wrt=0):
-    """Return the couplings ``-d2E/dx2`` within a block, shape (n, n) for n entries of the block.
+    """Return the couplings ``-d2E/dx2`` within a block.
+
+    Parameters
+    ----------
+    energy : Energy
+    *blocks : TensorVariable, shape (*block)
+        The encoded units, of known static shape.
+    wrt : int
+        Which block.
+
+    Returns
+    -------
+    TensorVariable, shape (n, n)
+        For the n entries of the block in C order.
 
     Raises
     ------
     NotQuadratic
         If they depend on the units, naming the term that is not quadratic.
-    """
-    from pm_energy.quadratic import quadratic_form
 
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pm_energy as pme
+    >>> pme.couplings(pme.Ising(graph=[[0, 1], [1, 2]], coupling=2.0), np.ones(3)).eval()
+    array([[0., 2., 0.],
+           [2., 0., 2.],
+           [0., 2., 0.]])
+    """
+    from pm_energy.quadratic import quadratic_form  # derived from this module
+
+    blocks = [pt.as_tensor(x) for x in blocks]
     x = blocks[wrt].type("x")
     others = [x if i == wrt else b for i, b in enumerate(blocks)]
     return quadratic_form(energy(*others), x).coupling
@@ -130,70 +169,30 @@ def free_energy(energy, *blocks, wrt=-1):
     Returns
     -------
     TensorVariable, shape (...)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pm_energy as pme
+    >>> rbm = pme.RBM(np.zeros((3, 2)))
+    >>> pme.free_energy(rbm, np.ones(3)).eval().round(6)  # -2 log(1 + exp(0))
+    np.float64(-1.386294)
     """
-    summed = blocks_of(energy)[wrt]
-    wrt = wrt % (len(blocks) + 1)
-    lead = blocks[0].shape[: blocks[0].ndim - len(_other_code(energy, wrt, 0))]
+    layers = list(blocks_of(energy))
+    if len(blocks) != len(layers) - 1:
+        raise ValueError(
+            f"{type(energy).__name__} has {len(layers)} blocks of units: "
+            f"pass all but the one to sum out, got {len(blocks)}"
+        )
+    blocks = [pt.as_tensor(x) for x in blocks]
+    wrt = wrt % len(layers)
+    summed = layers.pop(wrt)
+    lead = [blocks[0].shape[i] for i in range(blocks[0].ndim - len(layers[0].code_shape))]
     zero = pt.zeros((*lead, *summed.code_shape))
     units = [*blocks[:wrt], zero, *blocks[wrt:]]
     trace = summed.domain.log_trace(field(energy, *units, wrt=wrt))
     axes = tuple(range(-len(summed.shape), 0))
     return energy(*units) - trace.sum(axis=axes)
-
-
-def _other_code(energy, wrt, index):
-    others = [b for i, b in enumerate(blocks_of(energy)) if i != wrt]
-    return others[index].code_shape
-
-
-def statistics(energy, *states):
-    """Return ``-dE/dtheta`` for each tensor parameter, at each state.
-
-    The gradient of the log-likelihood is its mean over the data minus its mean over the model.
-
-    Parameters
-    ----------
-    energy : Energy
-    *states : TensorVariable or array, shape (B, *block)
-
-    Returns
-    -------
-    list of TensorVariable, each (B, *parameter)
-    """
-    core, inputs, leaves = symbolic_like(energy)
-    states = [pt.as_tensor(x) for x in states]
-    units = [pt.tensor(dtype=x.dtype, shape=x.type.shape[1:]) for x in states]
-    slopes = [-_grad(evaluate(core, *units), leaf) for leaf in inputs]
-    batch = states[0].shape[0]
-    out = []
-    for slope in slopes:
-        given = {u: x for u, x in zip(units, states, strict=True)}
-        given |= dict(zip(inputs, leaves, strict=True))
-        value = vectorize_graph(slope, given)
-        # a statistic that is the same for all states did not get the batch axis
-        out.append(value if value.ndim > slope.ndim else pt.broadcast_to(value, (batch, *value.shape)))
-    return out
-
-
-def fisher_information(energy, *states, weights=None):
-    """Covariance of ``-dE/dtheta`` over states: the Fisher information of the parameters.
-
-    Parameters
-    ----------
-    energy : Energy
-    *states : array, shape (B, *block)
-        All states with their probabilities as ``weights``, or draws from the model.
-    weights : array, shape (B,), optional
-        Weights of the states, summing to 1; equal by default.
-
-    Returns
-    -------
-    TensorVariable, shape (k, k), for the k entries of all parameters in order, each ravelled
-    """
-    table = pt.concatenate([s.reshape((s.shape[0], -1)) for s in statistics(energy, *states)], axis=1)
-    w = pt.as_tensor(weights) if weights is not None else pt.ones(table.shape[0]) / table.shape[0]
-    centred = table - (w[:, None] * table).sum(axis=0)
-    return (w[:, None] * centred).T @ centred
 
 
 def _grad(cost, wrt):
@@ -210,6 +209,7 @@ class FunctionEnergy:
     event_shape: tuple
 
     def __call__(self, x):
+        """Energy of encoded units, (..., *code shape) -> (...)."""
         return self.function(x, **self.parameters)
 
 
@@ -233,8 +233,15 @@ def energy_from_function(function, domain, event_shape, **parameters: TensorLike
     -------
     FunctionEnergy
 
+    Raises
+    ------
+    ValueError
+        If the function cannot be called, the domain is none, the shape holds anything but positive
+        integers, or a parameter is not finite.
+
     Examples
     --------
+    >>> import numpy as np
     >>> import pm_energy as pme
     >>> quartic = pme.energy_from_function(
     ...     lambda x, a: (a * (x**2 - 1) ** 2).sum(-1), pme.Real(), (2,), a=4.0
@@ -242,10 +249,11 @@ def energy_from_function(function, domain, event_shape, **parameters: TensorLike
     >>> float(quartic(np.zeros(2)))
     8.0
     """
-    from pm_energy.validate import parameter
-
-    shape = (event_shape,) if isinstance(event_shape, int) else tuple(event_shape)
+    shape = (event_shape,) if isinstance(event_shape, numbers.Integral) else tuple(event_shape)
+    shape = tuple(positive_int("event_shape", side) for side in shape)
     if not callable(function):
         raise ValueError(f"function must be callable, got {function!r}")
+    if isinstance(domain, type) or not hasattr(domain, "encode"):
+        raise ValueError(f"domain must be a domain such as pm_energy.Spin(), got {domain!r}")
     checked = {name: parameter(name, value) for name, value in parameters.items()}
     return FunctionEnergy(function, checked, domain, shape)

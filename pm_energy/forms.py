@@ -2,13 +2,16 @@
 
 A *form* holds PyTensor expressions of the log-probabilities a kernel needs, at temperature one:
 :class:`SpinPairs` for two-state units with pair couplings, :class:`PottsPairs` for categories,
-:class:`Layers` for two layers. Every form of a known class is checked against the form derived from
-the formula. Where there is no form, ``normal_form`` returns None and the reason is found by deriving.
+:class:`Layers` for two layers. Every form of a known class is checked against the form derived
+from the formula. Where there is no form, ``normal_form`` returns None and the reason is found by
+deriving.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
@@ -23,33 +26,46 @@ from pm_energy.energy import single_block
 from pm_energy.quadratic import NotQuadratic, quadratic_form
 
 
+class _Linear:
+    """A form whose tensors are linear in the energy."""
+
+    names: ClassVar[tuple[str, ...]]
+
+    @property
+    def tensors(self):
+        """What a kernel needs the numbers of."""
+        return tuple(getattr(self, name) for name in self.names)
+
+    def scaled(self, beta):
+        """Return the form of ``beta`` times the energy."""
+        return dataclasses.replace(
+            self, **{name: beta * getattr(self, name) for name in self.names}
+        )
+
+    def plus(self, other):
+        """Return the form of the sum of two energies over the same units."""
+        sums = {name: getattr(self, name) + getattr(other, name) for name in self.names}
+        return dataclasses.replace(self, **sums)
+
+
 @dataclass(frozen=True)
-class SpinPairs:
+class SpinPairs(_Linear):
     """Two-state units as spins: log-odds of +1 are ``bias_i + sum_j coupling_ij s_j``."""
 
     sites: Lattice | Graph | Complete
     coupling: object  # scalar, (n_bonds,) or (n, n)
-    bias: object  # scalar or (*sites)
+    bias: object  # scalar or the shape of the units
+
+    names: ClassVar = ("coupling", "bias")
 
     @property
     def label(self):
+        """The form in words."""
         return f"pair couplings on {self.sites.label}"
-
-    @property
-    def tensors(self):
-        return self.coupling, self.bias
-
-    def scaled(self, beta):
-        return dataclasses.replace(self, coupling=beta * self.coupling, bias=beta * self.bias)
-
-    def plus(self, other):
-        return dataclasses.replace(
-            self, coupling=self.coupling + other.coupling, bias=self.bias + other.bias
-        )
 
 
 @dataclass(frozen=True)
-class PottsPairs:
+class PottsPairs(_Linear):
     """Categories: log p is ``coupling`` for each equal pair plus ``log_weight[i, x_i]``."""
 
     q: int
@@ -57,29 +73,16 @@ class PottsPairs:
     coupling: object
     log_weight: object  # scalar, (q,) or (*sites, q)
 
+    names: ClassVar = ("coupling", "log_weight")
+
     @property
     def label(self):
+        """The form in words."""
         return f"{self.q}-state couplings on {self.sites.label}"
-
-    @property
-    def tensors(self):
-        return self.coupling, self.log_weight
-
-    def scaled(self, beta):
-        return dataclasses.replace(
-            self, coupling=beta * self.coupling, log_weight=beta * self.log_weight
-        )
-
-    def plus(self, other):
-        return dataclasses.replace(
-            self,
-            coupling=self.coupling + other.coupling,
-            log_weight=self.log_weight + other.log_weight,
-        )
 
 
 @dataclass(frozen=True)
-class Layers:
+class Layers(_Linear):
     """Two layers of {0, 1} units: log p is ``v.a + h.b + v W h``.
 
     The variable is both layers end to end (``kind`` "joined"), the visible one with the hidden one
@@ -92,25 +95,12 @@ class Layers:
     hidden_bias: object
     kind: str = "layers"
 
+    names: ClassVar = ("weights", "visible_bias", "hidden_bias")
+
     @property
     def label(self):
+        """The form in words."""
         return "two layers of {} and {} units".format(*self.shape)
-
-    @property
-    def tensors(self):
-        return self.weights, self.visible_bias, self.hidden_bias
-
-    def scaled(self, beta):
-        named = ("weights", "visible_bias", "hidden_bias")
-        return dataclasses.replace(self, **{name: beta * getattr(self, name) for name in named})
-
-    def plus(self, other):
-        return dataclasses.replace(
-            self,
-            weights=self.weights + other.weights,
-            visible_bias=self.visible_bias + other.visible_bias,
-            hidden_bias=self.hidden_bias + other.hidden_bias,
-        )
 
 
 @dataclass(frozen=True)
@@ -123,19 +113,29 @@ class Held:
 
     @property
     def label(self):
+        """The form in words."""
         return f"{self.form.label}, {self.mask.sum()} units held"
 
     @property
     def tensors(self):
+        """What a kernel needs the numbers of."""
         return self.form.tensors
 
     def scaled(self, beta):
+        """Return the form of ``beta`` times the energy."""
         return dataclasses.replace(self, form=self.form.scaled(beta))
 
 
 @singledispatch
 def normal_form(energy):
-    """Return the form of an energy, or None where its class says nothing."""
+    """Return the form of an energy, or None where its class says nothing.
+
+    Examples
+    --------
+    >>> import pm_energy as pme
+    >>> normal_form(pme.Tempered(pme.Ising(lattice=(8, 8), coupling=1.0), 0.5)).label
+    'pair couplings on a 8 x 8 lattice'
+    """
     return None
 
 
@@ -239,30 +239,53 @@ DENSE_LIMIT = 4096  # units above which no coupling matrix is derived
 def derived_form(energy):
     """Derive the pair form of any energy over two-state units from its formula.
 
+    Parameters
+    ----------
+    energy : Energy
+        Over one block.
+
+    Returns
+    -------
+    SpinPairs
+        With a dense coupling matrix.
+
     Raises
     ------
     NotQuadratic
         If its couplings depend on the units, or a matrix of them would be too large.
+
+    Examples
+    --------
+    >>> import pm_energy as pme
+    >>> pair = pme.energy_from_function(lambda x: -x[..., 0] * x[..., 1], pme.Spin(), (2,))
+    >>> derived_form(pair).coupling.eval()
+    array([[0., 2.],
+           [2., 0.]])
     """
     block = single_block(energy)
     if not isinstance(block.domain, Binary | Spin):
         raise NotQuadratic(f"a form is derived for two-state units only, not for {block.domain}")
-    n = int(np.prod(block.shape))
+    n = math.prod(block.shape)
     if n > DENSE_LIMIT:
         raise NotQuadratic(f"the coupling matrix of {n} units would be too large")
     x = pt.tensor("x", shape=block.shape, dtype="float64")
-    quadratic = quadratic_form(energy(x), x)
-    coupling, bias = quadratic.coupling, quadratic.field.ravel()
+    field, coupling = quadratic_form(energy(x), x)
     diagonal = pt.diagonal(coupling)
-    coupling = coupling - pt.diag(diagonal)
-    if isinstance(block.domain, Binary):
-        # x**2 = x puts the diagonal into the field; then x = (s + 1) / 2
-        bias = bias + 0.5 * diagonal + 0.5 * coupling.sum(axis=1)
-        return SpinPairs(Complete(n), 0.5 * coupling, bias)
-    return SpinPairs(Complete(n), 2.0 * coupling, 2.0 * bias)
+    coupling = pt.fill_diagonal(coupling, 0.0)
+    if isinstance(block.domain, Spin):  # s**2 = 1: the diagonal is a constant
+        return SpinPairs(Complete(n), 2.0 * coupling, 2.0 * field)
+    # x**2 = x puts the diagonal into the field; then x = (s + 1) / 2
+    field = field + 0.5 * (diagonal + coupling.sum(axis=1)).reshape(block.shape)
+    return SpinPairs(Complete(n), 0.5 * coupling, field)
 
 
 def find_form(energy):
-    """Return the form of an energy, from its class or else derived. Raises NotQuadratic."""
+    """Return the form of an energy, from its class or else derived.
+
+    Raises
+    ------
+    NotQuadratic
+        If it has none.
+    """
     form = normal_form(energy)
     return derived_form(energy) if form is None else form

@@ -1,15 +1,15 @@
 """Exact log Z as a differentiable PyTensor expression, wherever the energy allows it."""
 
-import itertools
-from functools import singledispatch
+import math
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
 
 from pm_energy.compose import Joined, Marginal, Tempered
 from pm_energy.energies.ising import Ising
 from pm_energy.energies.sites import Lattice
-from pm_energy.energy import blocks_of, evaluate, free_energy
+from pm_energy.energy import blocks_of, evaluate
 from pm_energy.exact.enumeration import all_states, count_states
 from pm_energy.exact.kaufman import log_partition_torus
 from pm_energy.exact.transfer import log_partition_strip
@@ -33,22 +33,24 @@ def closed_form(energy):
 def enumeration(energy):
     """Log Z as a sum over all states."""
     blocks = blocks_of(energy)
-    total = np.prod([count_states(block) for block in blocks])
+    if any(block.domain.states is None for block in blocks):
+        raise NotTractable("there are real-valued units")
+    total = math.prod(count_states(block) for block in blocks)
     if total > ENUMERATION_LIMIT:
         raise NotTractable(f"{total:.3g} states are more than {ENUMERATION_LIMIT}")
     tables = [all_states(block) for block in blocks]
-    product = itertools.product(*[range(len(t)) for t in tables]) if len(tables) > 1 else None
-    if product is not None:
-        index = np.array(list(product))
-        tables = [t[index[:, i]] for i, t in enumerate(tables)]
-    return pt.logsumexp(-evaluate(energy, *[pt.as_tensor(t) for t in tables]))
+    rows = np.indices([len(table) for table in tables]).reshape(len(tables), -1)
+    states = [pt.as_tensor(table[row]) for table, row in zip(tables, rows, strict=True)]
+    return pt.logsumexp(-evaluate(energy, *states))
 
 
 def layer(energy):
-    """Log Z of a two-layer energy: a sum over the smaller layer, the other one summed out."""
+    """Log Z of a two-layer energy: a sum over one layer, the other one summed out."""
     match energy:
-        case Tempered(energy=Marginal()) | Tempered(energy=Joined()):
+        case Tempered(energy=Marginal()):
             raise NotTractable("a tempered marginal is not the marginal of a tempered energy")
+        case Tempered(energy=Joined(energy=inner), beta=beta):
+            joint = Tempered(inner, beta)
         case Marginal(energy=inner) | Joined(energy=inner):
             joint = inner
         case _:
@@ -56,57 +58,77 @@ def layer(energy):
     blocks = blocks_of(joint)
     if len(blocks) != 2:
         raise NotTractable(f"{type(energy).__name__} has no two layers")
-    sizes = [count_states(block) for block in blocks]
-    kept = int(np.argmin(sizes))
-    if sizes[kept] > ENUMERATION_LIMIT or not np.isfinite(sizes[kept]):
-        raise NotTractable(
-            f"the smaller layer has {sizes[kept]:.3g} states, more than {ENUMERATION_LIMIT}"
-        )
-    if blocks[1 - kept].domain.states is None:
-        raise NotTractable("the larger layer is real-valued")
-    block = blocks[kept]
-    states = block.domain.encode(pt.as_tensor(all_states(block)))
-    return pt.logsumexp(-free_energy(joint, states, wrt=1 - kept))
+    reasons = []
+    for kept in np.argsort([count_states(block) for block in blocks]):
+        reason = _why_not_listed(blocks[kept])
+        if reason is None:
+            try:
+                return _sum_over(Marginal(joint, block=1 - int(kept)))
+            except ValueError as why:
+                reason = str(why)
+        reasons.append(f"layer {kept}: {reason}")
+    raise NotTractable("; ".join(reasons))
 
 
-@singledispatch
-def _uniform_ising(energy):
-    raise NotTractable(f"{type(energy).__name__} is not an Ising model on a lattice")
+def _why_not_listed(block):
+    if block.domain.states is None:
+        return "its units are real-valued"
+    if count_states(block) > ENUMERATION_LIMIT:
+        return f"its {count_states(block):.3g} states are more than {ENUMERATION_LIMIT}"
+    return None
 
 
-@_uniform_ising.register
-def _(energy: Ising):
-    if not isinstance(energy.sites, Lattice) or energy.sites.triangular:
-        raise NotTractable("the sites are not a square lattice")
-    return energy.sites, energy.coupling, energy.field
-
-
-@_uniform_ising.register
-def _(energy: Tempered):
-    sites, coupling, field = _uniform_ising(energy.energy)
-    return sites, energy.beta * coupling, energy.beta * field
+def _sum_over(marginal):
+    (block,) = marginal.blocks
+    return pt.logsumexp(-evaluate(marginal, pt.as_tensor(all_states(block))))
 
 
 def torus(energy):
     """Kaufman's closed form for the uniform periodic square lattice without a field."""
-    sites, coupling, field = _uniform_ising(energy)
-    if len(sites.shape) != 2 or not all(sites.periodic):
+    ising, beta = _lattice_ising(energy)
+    shape, coupling, field = ising.sites.shape, ising.coupling, ising.field
+    if len(shape) != 2 or not all(ising.sites.periodic):
         raise NotTractable("the lattice is not a two-dimensional torus")
     if coupling.ndim:
         raise NotTractable("the coupling is not uniform")
-    if is_numeric(field) and np.any(field != 0):
-        raise NotTractable("there is a field")
-    return log_partition_torus(sites.shape, coupling)
+    if all(side % 2 for side in shape) and 2 ** min(shape) <= STRIP_LIMIT:
+        raise NotTractable("where both sides are odd it loses digits; the strip does not")
+    log_z = log_partition_torus(shape, beta * coupling)
+    if is_numeric(field):
+        if np.any(field != 0):
+            raise NotTractable("there is a field")
+        return log_z
+    if field.owner is not None or isinstance(field, SharedVariable):
+        raise NotTractable("there is a field that may change")
+    # an input, to be replaced by a value: a wrong one must not go unnoticed
+    return pt.switch(pt.all(pt.eq(field, 0.0)), log_z, np.nan)
 
 
 def strip(energy):
-    """Transfer matrix for a narrow two-dimensional lattice."""
-    sites, coupling, field = _uniform_ising(energy)
-    if len(sites.shape) != 2:
-        raise NotTractable("the lattice is not two-dimensional")
-    if 2 ** min(sites.shape) > STRIP_LIMIT:
-        raise NotTractable(f"the lattice is wider than {int(np.log2(STRIP_LIMIT))} sites")
-    return log_partition_strip(sites.shape, sites.periodic, coupling, field)
+    """Transfer matrix for a narrow two-dimensional lattice, or a chain."""
+    ising, beta = _lattice_ising(energy)
+    sites, field = ising.sites, ising.field
+    shape, periodic = sites.shape, sites.periodic
+    if len(shape) == 1:  # a lattice of one column
+        shape, periodic = (*shape, 1), (*periodic, False)
+        field = field.reshape(shape) if field.ndim else field
+    if len(shape) != 2:
+        raise NotTractable("the lattice has more than two dimensions")
+    if 2 ** min(shape) > STRIP_LIMIT:
+        raise NotTractable(f"the lattice is wider than {int(math.log2(STRIP_LIMIT))} sites")
+    return log_partition_strip(shape, periodic, beta * ising.coupling, beta * field)
+
+
+def _lattice_ising(energy):
+    """Return the Ising model on a square lattice inside an energy, and its inverse temperature."""
+    beta = 1.0
+    while isinstance(energy, Tempered):
+        energy, beta = energy.energy, beta * energy.beta
+    if not isinstance(energy, Ising):
+        raise NotTractable(f"{type(energy).__name__} is not an Ising model")
+    if not isinstance(energy.sites, Lattice) or energy.sites.triangular:
+        raise NotTractable("the sites are not a square lattice")
+    return energy, beta
 
 
 METHODS = {

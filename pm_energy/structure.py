@@ -1,8 +1,9 @@
 """An energy taken apart into a hashable structure and its tensor leaves, and put together again.
 
-PyTensor Ops must be hashable and their parameters must be inputs. So a frozen dataclass is flattened
-as a tree: classes, names, integers and integer arrays (a graph, say) form the *structure*, which goes
-into the Op; floats, float arrays and PyTensor variables are the *leaves*, which become its inputs.
+PyTensor Ops must be hashable and their parameters must be inputs. So a frozen dataclass is
+flattened as a tree: classes, names, integers and integer arrays (a graph, say) form the
+*structure*, which goes into the Op; floats, float arrays and PyTensor variables are the *leaves*,
+which become its inputs.
 """
 
 import hashlib
@@ -15,9 +16,11 @@ from pytensor.graph.basic import Variable
 
 
 class StaticArray:
-    """An array compared and hashed by content."""
+    """An array of integers, truth values or text, compared and hashed by content."""
 
     def __init__(self, value):
+        if value.dtype.hasobject:
+            raise ValueError(f"an array of {value.dtype} cannot be part of an energy: {value!r}")
         self.value = np.array(value)
         self.value.setflags(write=False)
         digest = hashlib.sha256(self.value.tobytes()).hexdigest()
@@ -38,10 +41,15 @@ class StaticArray:
 
 @dataclass(frozen=True)
 class Leaf:
-    """The place of a tensor in a structure."""
+    """The place of a tensor in a structure: its static shape, None where unknown, and dtype."""
 
-    ndim: int
+    shape: tuple[int | None, ...]
     dtype: str
+
+    @property
+    def ndim(self):
+        """Number of dimensions."""
+        return len(self.shape)
 
 
 @dataclass(frozen=True)
@@ -80,11 +88,20 @@ def flatten(value):
         What :func:`unflatten` needs beside the leaves.
     leaves : list of TensorVariable
         The tensors, numbers cast to ``floatX``.
+
+    Examples
+    --------
+    >>> import pm_energy as pme
+    >>> structure, leaves = flatten(pme.Ising(lattice=(3, 3), coupling=0.5))
+    >>> [leaf.eval().item() for leaf in leaves]  # coupling and field
+    [0.5, 0.0]
+    >>> float(unflatten(structure, [1.0, 0.0])(np.ones((3, 3))))
+    -18.0
     """
     if _is_tensor(value):
         if not isinstance(value, Variable):
             value = pt.as_tensor(np.asarray(value, dtype=pytensor.config.floatX))
-        return Leaf(value.ndim, value.dtype), [value]
+        return Leaf(value.type.shape, value.dtype), [value]
     parts = _parts(value)
     if parts is not None:
         names, children = parts
@@ -108,18 +125,21 @@ def unflatten(structure, leaves):
             case StaticArray():
                 return node.value
             case Node(cls=cls, names=names, children=children):
-                parts = [build(child) for child in children]
-                if cls in (tuple, list):
-                    return cls(parts)
-                if cls is dict:
-                    return dict(zip(names, parts, strict=True))
-                obj = object.__new__(cls)  # the parts were validated when they were first put together
-                for name, part in zip(names, parts, strict=True):
-                    object.__setattr__(obj, name, part)
-                return obj
+                return _rebuild(cls, names, [build(child) for child in children])
         return node
 
     return build(structure)
+
+
+def _rebuild(cls, names, parts):
+    if issubclass(cls, dict):
+        return cls(zip(names, parts, strict=True))
+    if issubclass(cls, tuple | list):
+        return cls(*parts) if hasattr(cls, "_fields") else cls(parts)
+    obj = object.__new__(cls)  # the parts were checked when they were first put together
+    for name, part in zip(names, parts, strict=True):
+        object.__setattr__(obj, name, part)
+    return obj
 
 
 def leaf_specs(structure):
@@ -133,7 +153,10 @@ def leaf_specs(structure):
 
 
 def symbolic_like(value):
-    """Return ``value`` rebuilt around fresh input variables, those variables, and its own leaves."""
+    """Return ``value`` rebuilt around fresh input variables, those variables, and its leaves."""
     structure, leaves = flatten(value)
-    inputs = [pt.tensor(f"leaf{i}", dtype=v.dtype, shape=v.type.shape) for i, v in enumerate(leaves)]
+    inputs = [
+        pt.tensor(f"leaf{i}", dtype=leaf.dtype, shape=leaf.type.shape)
+        for i, leaf in enumerate(leaves)
+    ]
     return unflatten(structure, inputs), inputs, leaves

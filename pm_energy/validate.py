@@ -1,10 +1,13 @@
 """Checks of arguments: what was wrong, what was expected, what to do."""
 
 import numbers
+import reprlib
 
 import numpy as np
 import pytensor
+import pytensor.tensor as pt
 from pytensor.graph.basic import Constant, Variable
+from pytensor.tensor.type import TensorType
 
 
 def parameter(name, value, ndim=None):
@@ -26,22 +29,33 @@ def parameter(name, value, ndim=None):
     """
     if isinstance(value, Constant):
         value = value.data
-    if not isinstance(value, Variable):
-        try:
-            value = np.array(value, dtype=pytensor.config.floatX)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} must be numeric, got {value!r}") from error
-        if not np.isfinite(value).all():
-            raise ValueError(f"{name} must be finite, got NaN or infinity")
-    elif value.dtype.startswith("complex") or not hasattr(value, "ndim"):
-        raise ValueError(f"{name} must be a real tensor, got {value.type}")
-    elif not value.dtype.startswith("float"):
-        value = value.astype(pytensor.config.floatX)
+    value = _tensor(name, value) if isinstance(value, Variable) else _array(name, value)
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if allowed is not None and value.ndim not in allowed:
         wanted = " or ".join(str(n) for n in allowed)
         raise ValueError(f"{name} must have {wanted} dimension(s), got {value.ndim}")
     return value
+
+
+def _array(name, value):
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:  # a ragged list
+        raise ValueError(f"{name} must be numeric, got {reprlib.repr(value)}") from error
+    if array.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must be numeric, got {reprlib.repr(value)}; join PyTensor variables with "
+            "pt.stack"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return np.array(array, dtype=pytensor.config.floatX)
+
+
+def _tensor(name, value):
+    if not isinstance(value.type, TensorType) or value.dtype.startswith("complex"):
+        raise ValueError(f"{name} must be a real tensor, got {value.type}")
+    return value if value.dtype.startswith("float") else value.astype(pytensor.config.floatX)
 
 
 def is_numeric(value):
@@ -63,14 +77,19 @@ def shape_matches(value, shape):
 
 
 def symmetric_coupling(name, value):
-    """Check that a numeric coupling matrix is square, symmetric and free of self-coupling."""
+    """Return a coupling matrix that is exactly symmetric and free of self-coupling.
+
+    A numeric one must be so already. Of a PyTensor variable, which cannot be checked, the symmetric
+    part without the diagonal is taken: sweeps read rows, the energy reads both triangles, and they
+    must not differ.
+    """
     shape = static_shape(value)
-    if len(shape) != 2 or (None not in shape and shape[0] != shape[1]):
+    if len(shape) != 2 or 0 in shape or (None not in shape and shape[0] != shape[1]):
         raise ValueError(f"{name} must be a square matrix (n, n), got shape {shape}")
     if not is_numeric(value):
-        return value
-    scale = np.abs(value).max(initial=0.0)
-    if np.abs(value - value.T).max(initial=0.0) > 1e-8 * scale:
+        return pt.fill_diagonal((value + value.T) / 2, 0.0)
+    scale = np.abs(value).max()
+    if np.abs(value - value.T).max() > 1e-8 * scale:
         raise ValueError(
             f"{name} must be symmetric; it differs from its transpose by "
             f"{np.abs(value - value.T).max():.3g}. Pass (J + J.T) / 2 if that is what you mean"
@@ -81,7 +100,6 @@ def symmetric_coupling(name, value):
             f"{name} must have a zero diagonal (no self-coupling), but {name}[{unit}, {unit}] = "
             f"{value[unit, unit]:.3g}. Set it to zero; a term x_i**2 belongs into the bias"
         )
-    # exact symmetry: the sweeps read rows, the energy reads both triangles
     return (value + value.T) / 2
 
 
@@ -101,7 +119,13 @@ def positive(name, value):
 
 
 def states_in_domain(name, values, domain):
-    """Check that an array of states lies in ``domain`` before any cast can hide it."""
+    """Return an array of states in the dtype of ``domain``, checked before a cast can hide errors.
+
+    Raises
+    ------
+    ValueError
+        If an entry is not a state, or not finite where units are real-valued.
+    """
     values = np.asarray(values)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"{name} must be numeric, got dtype {values.dtype}")
@@ -113,5 +137,7 @@ def states_in_domain(name, values, domain):
     if wrong.size:
         allowed = domain.states.tolist()
         shown = allowed if len(allowed) <= 4 else f"0, ..., {allowed[-1]}"
-        raise ValueError(f"{name} contains the value {wrong.flat[0]}; the allowed states are {shown}")
+        raise ValueError(
+            f"{name} contains the value {wrong.flat[0]}; the allowed states are {shown}"
+        )
     return values.astype(domain.dtype)

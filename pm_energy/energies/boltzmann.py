@@ -22,7 +22,7 @@ CODINGS = {"binary": Binary(), "spin": Spin(), "gaussian": Real()}
 
 
 def _coding(name, value, allowed):
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     return value
 
@@ -36,7 +36,8 @@ class BoltzmannMachine:
     Parameters
     ----------
     coupling : tensor_like, shape (n, n)
-        Symmetric with zero diagonal; positive couplings make units agree.
+        Symmetric with zero diagonal; of a PyTensor variable the symmetric part without the
+        diagonal is taken. Positive couplings make units agree.
     bias : tensor_like, shape () or (n,)
         Field on each unit.
     coding : {"binary", "spin"}
@@ -47,8 +48,8 @@ class BoltzmannMachine:
     Raises
     ------
     ValueError
-        If the coupling is not square, symmetric and free of self-coupling, shapes do not fit or values
-        are not finite.
+        If the coupling is not square, symmetric and free of self-coupling, shapes do not fit or
+        values are not finite.
 
     References
     ----------
@@ -77,7 +78,7 @@ class BoltzmannMachine:
         bias = parameter("bias", self.bias, (0, 1))
         n = static_shape(coupling)[0] or (static_shape(bias)[0] if bias.ndim else None)
         if n is None:
-            raise ValueError("coupling must have a known number of units, got shape (?, ?)")
+            raise ValueError("coupling must have a known number of units; use pt.specify_shape")
         if bias.ndim and not shape_matches(bias, (n,)):
             raise ValueError(f"bias must be a scalar or of shape ({n},), got {static_shape(bias)}")
         _coding("coding", self.coding, ("binary", "spin"))
@@ -87,13 +88,16 @@ class BoltzmannMachine:
 
     @property
     def domain(self):
+        """Coding of the units."""
         return CODINGS[self.coding]
 
     @property
     def event_shape(self):
+        """Shape of the units."""
         return (self.n,)
 
-    def __call__(self, x):  # (..., n) -> (...)
+    def __call__(self, x):
+        """Energy of units as floats, (..., n) -> (...)."""
         linear = (self.bias * x).sum(axis=-1)
         return self.offset - linear - 0.5 * ((x @ self.coupling) * x).sum(axis=-1)
 
@@ -211,13 +215,15 @@ class RBM:
 
     @property
     def blocks(self):
+        """The visible and the hidden layer."""
         n_visible, n_hidden = self.shape
         return (
             Block(CODINGS[self.visible], (n_visible,)),
             Block(CODINGS[self.hidden], (n_hidden,)),
         )
 
-    def __call__(self, v, h):  # (..., n_visible), (..., n_hidden) -> (...)
+    def __call__(self, v, h):
+        """Energy of both layers as floats, (..., n_visible), (..., n_hidden) -> (...)."""
         hidden = (self.hidden_bias * h).sum(axis=-1)
         if self.visible == "gaussian":
             confinement = ((v - self.visible_bias) ** 2 / (2 * self.variance)).sum(axis=-1)

@@ -5,7 +5,8 @@ from dataclasses import KW_ONLY, InitVar, dataclass
 from typing import Any, ClassVar
 
 from pm_energy.domains import Spin
-from pm_energy.energies.sites import Complete, Graph, Lattice, read_sites
+from pm_energy.energies.read_sites import read_sites
+from pm_energy.energies.sites import Complete, Graph, Lattice
 from pm_energy.typing import TensorLike
 from pm_energy.validate import parameter, shape_matches, static_shape
 
@@ -21,15 +22,16 @@ class Ising:
     Parameters
     ----------
     coupling : tensor_like, shape (), (n_bonds,) or (n, n)
-        One value, a value for each bond in the order of ``sites.edges``, or, without ``lattice`` and
-        ``graph``, a symmetric matrix with zero diagonal. Scales the weights of a weighted graph. In
-        units of the temperature, as all energies here.
+        One value, a value for each bond in the order of ``sites.edges``, or, without ``lattice``
+        and ``graph``, a symmetric matrix with zero diagonal; of a matrix that is a PyTensor
+        variable, the symmetric part without the diagonal. Scales the weights of a weighted graph.
     field : tensor_like, shape () or the shape of the sites
         External field.
-    lattice : tuple of int, optional
+    lattice : tuple of int or Lattice, optional
         Sides of a hypercubic lattice of any dimension.
-    graph : array_like (m, 2), scipy sparse matrix or networkx graph, optional
-        Any other graph; the entries of a sparse matrix and edge attributes ``weight`` are couplings.
+    graph : array_like (m, 2), Graph, scipy sparse matrix or networkx graph, optional
+        Any other graph; the entries of a sparse matrix and edge attributes ``weight`` are
+        couplings.
     periodic : bool or tuple of bool
         Whether the axes of the lattice wrap around. An axis of fewer than 3 sites never does.
     triangular : bool
@@ -40,8 +42,8 @@ class Ising:
     Raises
     ------
     ValueError
-        If shapes do not fit, a value is not finite, the matrix is not symmetric or has self-couplings,
-        or the graph has self-loops or lists a bond twice.
+        If shapes do not fit, a value is not finite, the matrix is not symmetric or has
+        self-couplings, or the graph has self-loops or lists a bond twice.
 
     References
     ----------
@@ -80,14 +82,16 @@ class Ising:
 
     @property
     def event_shape(self):
+        """Shape of the sites."""
         return self.sites.event_shape
 
-    def __call__(self, s):  # (..., *event_shape) -> (...)
+    def __call__(self, s):
+        """Energy of spins as floats, (..., *event_shape) -> (...)."""
         axes = tuple(range(-len(self.event_shape), 0))
         energy = -(self.field * s).sum(axis=axes)
         if isinstance(self.sites, Complete):
             return energy - 0.5 * ((s @ self.coupling) * s).sum(axis=-1)
         values = self.sites.bond_values(self.coupling)
         for j, (a, b) in zip(values, self.sites.pairs(s), strict=True):
-            energy -= (j * a * b).sum(axis=axes)
+            energy = energy - (j * a * b).sum(axis=axes)
         return energy

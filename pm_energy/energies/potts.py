@@ -7,7 +7,8 @@ from typing import Any
 import pytensor.tensor as pt
 
 from pm_energy.domains import Categorical
-from pm_energy.energies.sites import Complete, Graph, Lattice, read_sites
+from pm_energy.energies.read_sites import read_sites
+from pm_energy.energies.sites import Complete, Graph, Lattice
 from pm_energy.typing import TensorLike
 from pm_energy.validate import parameter, shape_matches, static_shape
 
@@ -23,7 +24,7 @@ class Potts:
     Parameters
     ----------
     q : int
-        Number of states.
+        Number of states, at least 2.
     coupling : tensor_like, shape (), (n_bonds,) or (n, n)
         As for :class:`Ising`; positive favours equal neighbours.
     field : tensor_like, shape (), (q,) or (*sites, q)
@@ -45,8 +46,8 @@ class Potts:
     >>> import numpy as np
     >>> import pm_energy as pme
     >>> potts = pme.Potts(3, lattice=(4, 4), coupling=1.0)
-    >>> float(potts.on_states(np.zeros((4, 4), dtype=int)))
-    -32.0
+    >>> pme.energy_values(potts, np.zeros((1, 4, 4)))
+    array([-32.])
     """
 
     q: int
@@ -75,40 +76,41 @@ class Potts:
 
     @property
     def domain(self):
+        """Categories."""
         return Categorical(self.q)
 
     @property
     def event_shape(self):
+        """Shape of the sites."""
         return self.sites.event_shape
 
-    def __call__(self, x):  # one-hot (..., *event_shape, q) -> (...)
+    def __call__(self, x):
+        """Energy of one-hot vectors, (..., *event_shape, q) -> (...)."""
         axes = tuple(range(-len(self.event_shape), 0))
         energy = -(self.field * x).sum(axis=-1).sum(axis=axes)
         if isinstance(self.sites, Complete):
             return energy - 0.5 * ((self.coupling @ x) * x).sum(axis=-1).sum(axis=-1)
         values = self.sites.bond_values(self.coupling)
         for j, (a, b) in zip(values, self.sites.pairs(x, code_ndim=1), strict=True):
-            energy -= (j * (a * b).sum(axis=-1)).sum(axis=axes)
+            energy = energy - (j * (a * b).sum(axis=-1)).sum(axis=axes)
         return energy
 
-    def on_states(self, x):  # the same on categories: q times less memory
+    def on_states(self, x):
+        """Energy of categories, (..., *event_shape) -> (...): the same in q times less memory."""
         if isinstance(self.sites, Complete):
             return self(self.domain.encode(x))
-        x = pt.as_tensor(x)
+        x, h = pt.as_tensor(x), pt.as_tensor(self.field)
         axes = tuple(range(-len(self.event_shape), 0))
-        h = self.field
-        if h.ndim < 2:
-            site_field = pt.as_tensor(h)[x] if h.ndim else h * pt.ones_like(x)
+        if h.ndim == 0:
+            site_field = h * pt.ones_like(x)
+        elif h.ndim == 1:
+            site_field = h[x]
         else:
-            h, flat = pt.as_tensor(h).reshape((-1, self.q)), x.reshape((*_lead(x, axes), -1))
-            site_field = h[pt.arange(h.shape[0]), flat].reshape(x.shape)
+            flat = x.reshape((*[x.shape[i] for i in range(x.ndim - len(axes))], -1))
+            by_site = h.reshape((-1, self.q))[pt.arange(self.sites.n), flat]
+            site_field = by_site.reshape(x.shape)
         energy = -site_field.sum(axis=axes)
-        for j, (a, b) in zip(
-            self.sites.bond_values(self.coupling), self.sites.pairs(x), strict=True
-        ):
-            energy -= (j * pt.eq(a, b)).sum(axis=axes)
+        values = self.sites.bond_values(self.coupling)
+        for j, (a, b) in zip(values, self.sites.pairs(x), strict=True):
+            energy = energy - (j * pt.eq(a, b)).sum(axis=axes)
         return energy
-
-
-def _lead(x, axes):
-    return [x.shape[i] for i in range(x.ndim - len(axes))]

@@ -1,8 +1,8 @@
 """Where the units of a pairwise energy sit, and which pairs are coupled.
 
-Three kinds: a :class:`Lattice` (neighbours by index arithmetic, no table), a :class:`Graph` (an edge
-list) and :class:`Complete` (all pairs, a dense matrix). Each can walk its bonds, so that a formula is
-written once for all.
+Three kinds: a :class:`Lattice` (neighbours by index arithmetic, no table), a :class:`Graph` (an
+edge list) and :class:`Complete` (all pairs, a dense matrix). The first two can walk their bonds, so
+that a formula is written once for both.
 """
 
 import math
@@ -11,10 +11,10 @@ from functools import cached_property
 
 import numpy as np
 import pytensor.tensor as pt
-import scipy.sparse as sp
 
-from pm_energy.validate import parameter, positive_int, shape_matches, static_shape
-from pm_energy.validate import symmetric_coupling as check_matrix
+from pm_energy.validate import positive_int
+
+MAX_SITES = 2**31 - 1  # neighbour lists are int32
 
 
 @dataclass(frozen=True)
@@ -25,41 +25,76 @@ class Lattice:
     ----------
     shape : tuple of int
         Sites along each axis.
-    periodic : tuple of bool
+    periodic : bool or tuple of bool
         Whether each axis wraps around. An axis of fewer than 3 sites never does: each pair is
         counted once.
     triangular : bool
         Add the bonds (r, c) - (r + 1, c + 1), which makes a square lattice triangular.
+
+    Raises
+    ------
+    ValueError
+        If a side is not a positive integer, ``periodic`` does not fit, or a triangular lattice has
+        not two axes.
+
+    Examples
+    --------
+    >>> import pm_energy as pme
+    >>> pme.Lattice((2, 4)).periodic
+    (False, True)
+    >>> pme.Lattice((2, 2)).edges.tolist()
+    [[0, 2], [1, 3], [0, 1], [2, 3]]
     """
 
     shape: tuple[int, ...]
-    periodic: tuple[bool, ...]
+    periodic: bool | tuple[bool, ...] = True
     triangular: bool = False
 
-    @classmethod
-    def of(cls, shape, periodic=True, triangular=False):
-        """Build a lattice from what a user writes."""
+    def __post_init__(self):
         try:
-            shape = tuple(shape)
+            shape = tuple(self.shape)
         except TypeError as error:
-            raise ValueError(f"lattice must be a tuple of sizes, got {shape!r}") from error
+            raise ValueError(
+                f"the shape of a lattice must be a tuple of sides, got {self.shape!r}"
+            ) from error
         if not shape:
-            raise ValueError("lattice must have at least one axis")
-        shape = tuple(positive_int("lattice", side) for side in shape)
-        flags = (periodic,) * len(shape) if isinstance(periodic, bool) else tuple(periodic)
-        if len(flags) != len(shape):
-            raise ValueError(f"periodic must be a bool or {len(shape)} of them, got {periodic!r}")
-        if triangular and len(shape) != 2:
-            raise ValueError(f"triangular lattices have two axes, got lattice={shape}")
-        flags = tuple(bool(p) and side >= 3 for p, side in zip(flags, shape, strict=True))
-        return cls(shape, flags, triangular)
+            raise ValueError("the shape of a lattice must have at least one side")
+        shape = tuple(positive_int("each side in the shape of a lattice", side) for side in shape)
+        if not _is_bool(self.triangular):
+            raise ValueError(f"triangular must be True or False, got {self.triangular!r}")
+        if self.triangular and len(shape) != 2:
+            raise ValueError(f"triangular is for lattices with two axes, got shape {shape}")
+        periodic = self._flags(len(shape))
+        wraps = tuple(bool(p) and side >= 3 for p, side in zip(periodic, shape, strict=True))
+        object.__setattr__(self, "shape", shape)
+        object.__setattr__(self, "periodic", wraps)
+        object.__setattr__(self, "triangular", bool(self.triangular))
+
+    def _flags(self, n_axes):
+        flags = (self.periodic,) * n_axes if _is_bool(self.periodic) else self.periodic
+        if not isinstance(flags, tuple | list) or not all(map(_is_bool, flags)):
+            raise ValueError(f"periodic must be a bool or a tuple of them, got {self.periodic!r}")
+        if len(flags) != n_axes:
+            raise ValueError(
+                f"periodic must be one bool or one for each of the {n_axes} axes, "
+                f"got {len(flags)} of them"
+            )
+        return flags
+
+    @property
+    def label(self):
+        """The lattice in words."""
+        kind = "triangular lattice" if self.triangular else "lattice"
+        return f"a {' x '.join(map(str, self.shape))} {kind}"
 
     @property
     def n(self):
+        """Number of sites."""
         return math.prod(self.shape)
 
     @property
     def event_shape(self):
+        """Shape of the array of sites."""
         return self.shape
 
     @property
@@ -77,6 +112,7 @@ class Lattice:
 
     @property
     def n_bonds(self):
+        """Number of coupled pairs."""
         return sum(math.prod(self.bond_shape(step)) for step in self.steps)
 
     def pairs(self, x, code_ndim=0):
@@ -103,9 +139,8 @@ class Lattice:
             return [values for _ in self.steps]
         shapes = [self.bond_shape(step) for step in self.steps]
         cuts = np.cumsum([0] + [math.prod(shape) for shape in shapes])
-        return [
-            values[a:b].reshape(shape) for a, b, shape in zip(cuts[:-1], cuts[1:], shapes, strict=True)
-        ]
+        parts = zip(cuts[:-1], cuts[1:], shapes, strict=True)
+        return [values[a:b].reshape(shape) for a, b, shape in parts]
 
     @cached_property
     def edges(self):
@@ -115,26 +150,90 @@ class Lattice:
         return np.concatenate(both)
 
 
+def edge_array(edges):
+    """Return an edge list (m, 2) as an integer array, or raise a ValueError."""
+    try:
+        edges = np.asarray(edges)
+    except (TypeError, ValueError) as error:  # a ragged list
+        raise ValueError("graph must be an edge list (m, 2) of integers") from error
+    if edges.size == 0:
+        return np.empty((0, 2), dtype=np.int64)
+    if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
+        raise ValueError(
+            "graph must be an edge list (m, 2) of integers, a scipy sparse matrix or a networkx "
+            f"graph, got shape {edges.shape} and dtype {edges.dtype}"
+        )
+    if edges.min() < 0:
+        raise ValueError(f"graph names site {edges.min()}; sites count from 0")
+    return edges
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Sites 0..n-1 and an edge list (m, 2), each pair once."""
+    """Sites and an edge list, each pair once.
+
+    Parameters
+    ----------
+    n : int
+        Number of sites; those that no edge names are isolated.
+    edges : array_like of int, shape (m, 2)
+
+    Raises
+    ------
+    ValueError
+        If edges are not integers from 0 to n - 1, are self-loops or are listed twice.
+
+    Examples
+    --------
+    >>> import pm_energy as pme
+    >>> pme.Graph(4, [[0, 1], [1, 2]]).n_bonds
+    2
+    """
 
     n: int
     edges: np.ndarray
 
+    def __post_init__(self):
+        n, edges = positive_int("n", self.n), edge_array(self.edges)
+        if n > MAX_SITES:
+            raise ValueError(f"graph must have at most {MAX_SITES} sites, got n={n}")
+        if edges.size and edges.max() >= n:
+            raise ValueError(f"graph names site {edges.max()}, but has only n={n} of them")
+        edges = edges.astype(np.int64)
+        loops = edges[edges[:, 0] == edges[:, 1]]
+        if len(loops):
+            raise ValueError(f"graph couples site {loops[0, 0]} to itself; remove self-loops")
+        keys = edges.min(axis=1) * n + edges.max(axis=1)
+        unique, counts = np.unique(keys, return_counts=True)
+        if (counts > 1).any():
+            a, b = divmod(int(unique[counts > 1][0]), n)
+            raise ValueError(f"graph lists the bond {a} - {b} more than once; merge it into one")
+        edges.setflags(write=False)
+        object.__setattr__(self, "n", n)
+        object.__setattr__(self, "edges", edges)
+
+    @property
+    def label(self):
+        """The graph in words."""
+        return f"a graph of {self.n} sites and {len(self.edges)} bonds"
+
     @property
     def event_shape(self):
+        """Shape of the array of sites."""
         return (self.n,)
 
     @property
     def n_bonds(self):
+        """Number of coupled pairs."""
         return len(self.edges)
 
     def pairs(self, x, code_ndim=0):
+        """Return the two ends of all bonds, arrays (..., n_bonds, *code), in a list of one."""
         tail = (slice(None),) * code_ndim
         return [(x[(..., self.edges[:, 0], *tail)], x[(..., self.edges[:, 1], *tail)])]
 
     def bond_values(self, values):
+        """Return a scalar or a vector (n_bonds,) in a list of one."""
         return [values]
 
 
@@ -145,103 +244,36 @@ class Complete:
     n: int
 
     @property
+    def label(self):
+        """The sites in words."""
+        return f"all pairs of {self.n} units"
+
+    @property
     def event_shape(self):
+        """Shape of the array of sites."""
         return (self.n,)
 
 
-def read_graph(graph, n_sites=None):
-    """Turn what users call a graph into ``(Graph, weights or None)``.
-
-    Parameters
-    ----------
-    graph : array_like (m, 2), scipy sparse matrix or networkx graph
-        A sparse matrix carries a weight per bond; a networkx graph does where all its edges have
-        ``weight``, and its nodes are numbered in their order.
-    n_sites : int, optional
-        Number of sites where an edge list leaves isolated sites at the end.
-    """
-    weights = None
-    if sp.issparse(graph):
-        if graph.shape[0] != graph.shape[1]:
-            raise ValueError(f"graph must be a square sparse matrix, got shape {graph.shape}")
-        if not np.isfinite(graph.data).all():
-            raise ValueError("graph must have finite entries, got NaN or infinity")
-        if abs(graph - graph.T).max() > 1e-8 * abs(graph).max():
-            raise ValueError("graph must be a symmetric sparse matrix. Pass (J + J.T) / 2")
-        if graph.diagonal().any():
-            raise ValueError("graph must have a zero diagonal (no self-coupling)")
-        upper = sp.triu(graph.tocsr(), k=1).tocoo()
-        upper.sum_duplicates()
-        edges, weights, n = np.stack([upper.row, upper.col], axis=1), upper.data, graph.shape[0]
-    elif hasattr(graph, "nodes") and hasattr(graph, "edges"):
-        number = {node: i for i, node in enumerate(graph.nodes)}
-        triples = [(number[a], number[b], d) for a, b, d in graph.edges(data=True)]
-        edges, n = np.array([t[:2] for t in triples], dtype=np.int64).reshape(-1, 2), len(number)
-        if triples and all("weight" in d for _, _, d in triples):
-            weights = np.array([d["weight"] for _, _, d in triples], dtype=float)
-    else:
-        edges = np.asarray(graph)
-        if edges.size == 0:
-            edges = edges.reshape(-1, 2).astype(np.int64)
-        if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu":
-            raise ValueError(
-                "graph must be an integer edge list (m, 2), a scipy sparse matrix or a networkx "
-                f"graph, got shape {edges.shape} and dtype {edges.dtype}"
-            )
-        if edges.size and edges.min() < 0:
-            raise ValueError(f"graph has a negative site number {edges.min()}; sites count from 0")
-        n = int(edges.max()) + 1 if edges.size else 0
-    if n_sites is not None:
-        if positive_int("n_sites", n_sites) < n:
-            raise ValueError(f"n_sites is {n_sites}, but graph names site {n - 1}")
-        n = int(n_sites)
-    if n == 0:
-        raise ValueError("graph has no sites; pass n_sites for sites without bonds")
-    if weights is not None:
-        weights = parameter("the weights of graph", weights)
-    return Graph(n, _check_edges(edges.astype(np.int64), n)), weights
-
-
-def _check_edges(edges, n):
-    loops = edges[edges[:, 0] == edges[:, 1]]
-    if len(loops):
-        raise ValueError(f"graph couples site {loops[0, 0]} to itself; remove self-loops")
-    keys = edges.min(axis=1) * n + edges.max(axis=1)
-    unique, counts = np.unique(keys, return_counts=True)
-    if (counts > 1).any():
-        a, b = divmod(int(unique[counts > 1][0]), n)
-        raise ValueError(f"graph lists the bond {a} - {b} more than once; merge it into one")
-    return edges
-
-
-def read_sites(lattice, graph, periodic, triangular, n_sites, coupling):
-    """Return the sites and the coupling that a constructor's arguments describe."""
-    if lattice is not None and graph is not None:
-        raise ValueError("pass lattice or graph, not both")
-    if lattice is not None:
-        sites = lattice if isinstance(lattice, Lattice) else Lattice.of(lattice, periodic, triangular)
-        coupling = parameter("coupling", coupling, (0, 1))
-    elif graph is not None:
-        sites, weights = (graph, None) if isinstance(graph, Graph) else read_graph(graph, n_sites)
-        coupling = parameter("coupling", coupling, (0, 1))
-        if weights is not None:
-            coupling = coupling * weights
-    else:
-        coupling = check_matrix("coupling", parameter("coupling", coupling))
-        n = static_shape(coupling)[0]
-        if n is None:
-            raise ValueError("coupling must have a known number of rows, or pass lattice or graph")
-        return Complete(n), coupling
-    if coupling.ndim == 1 and not shape_matches(coupling, (sites.n_bonds,)):
-        raise ValueError(
-            f"coupling must be a scalar or one value for each of the {sites.n_bonds} bonds, "
-            f"got shape {static_shape(coupling)}"
-        )
-    return sites, coupling
+def _is_bool(value):
+    return isinstance(value, bool | np.bool_)
 
 
 def neighbours(edges, n):
-    """CSR lists of an edge list: row pointers, neighbours, and the bond each entry came from."""
+    """Return the CSR lists of an edge list: row pointers, neighbours, and the bond of each entry.
+
+    Parameters
+    ----------
+    edges : array of int, shape (m, 2)
+    n : int
+        Number of sites.
+
+    Returns
+    -------
+    indptr : array of int64, shape (n + 1,)
+    indices : array of int32, shape (2 m,)
+    bond : array of int, shape (2 m,)
+        Number of the edge that an entry came from: ``values[bond]`` are its coupling.
+    """
     m = len(edges)
     rows = np.concatenate([edges[:, 0], edges[:, 1]])
     columns = np.concatenate([edges[:, 1], edges[:, 0]])
