@@ -1,7 +1,8 @@
 """pm_energy: energy-based and Boltzmann models for PyMC.
 
-Write an energy once, and PyMC can use it as a distribution, sample it well and diagnose it. Names
-load when they are first used, so importing the package costs next to nothing beside PyMC.
+Write an energy once, and PyMC can use it as a distribution, sample it well and diagnose it.
+
+Names load when they are first used, so importing the package costs next to nothing beside PyMC.
 """
 
 import importlib
@@ -31,9 +32,14 @@ _HOMES = {
     "pm_energy.sufficient_statistics": ("fisher_information", "statistics"),
     "pm_energy.compose": ("Clamped", "Joined", "Marginal", "Sum", "Tempered"),
     "pm_energy.compile": ("energy_values",),
-    "pm_energy.distributions": ("Boltzmann",),
     "pm_energy.hidden": ("sample_hidden",),
-    "pm_energy.step_methods": ("EnergyCluster", "EnergyGibbs", "Road", "explain_sampler"),
+    "pm_energy.step_methods": (
+        "Boltzmann",  # from here, because importing it tells PyMC of EnergyGibbs
+        "EnergyCluster",
+        "EnergyGibbs",
+        "Road",
+        "explain_sampler",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("diagnostics", "exact", "testing")

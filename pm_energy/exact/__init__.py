@@ -9,6 +9,13 @@ from pm_energy.exact.enumeration import (
     moments,
     state_number,
 )
+from pm_energy.exact.kaufman import (
+    log_partition_torus,
+    spontaneous_magnetisation,
+    torus_energy_per_site,
+    torus_heat_capacity_per_site,
+)
+from pm_energy.exact.transfer import log_partition_potts_strip, log_partition_strip
 
 __all__ = [
     "Moments",
@@ -16,6 +23,12 @@ __all__ = [
     "distribution",
     "draw",
     "log_partition",
+    "log_partition_potts_strip",
+    "log_partition_strip",
+    "log_partition_torus",
     "moments",
+    "spontaneous_magnetisation",
     "state_number",
+    "torus_energy_per_site",
+    "torus_heat_capacity_per_site",
 ]

@@ -3,6 +3,7 @@
 import pymc as pm
 from pymc.step_methods import STEP_METHODS
 
+from pm_energy.distributions import Boltzmann
 from pm_energy.step_methods.base import is_discrete_boltzmann
 from pm_energy.step_methods.cluster import EnergyCluster
 from pm_energy.step_methods.gibbs import EnergyGibbs
@@ -11,7 +12,7 @@ from pm_energy.step_methods.plan import Road, make_plan
 if EnergyGibbs not in STEP_METHODS:  # so that pm.sample assigns it by itself
     STEP_METHODS.append(EnergyGibbs)
 
-__all__ = ["EnergyCluster", "EnergyGibbs", "Road", "explain_sampler"]
+__all__ = ["Boltzmann", "EnergyCluster", "EnergyGibbs", "Road", "explain_sampler"]
 
 
 def explain_sampler(model=None):
