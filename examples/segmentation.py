@@ -100,7 +100,7 @@ def plot_pictures(path, clean, noisy, truth, mode, entropy):
     plt.close(figure)
 
 
-def main(output="demo_output", step=5, draws=2000, tune=500, seed=2026, progressbar=True, compare=True):
+def main(output="demo_output", step=5, draws=3000, tune=500, seed=2026, progressbar=True, compare=True):
     """Run the segmentation and return what was measured."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -145,8 +145,8 @@ def main(output="demo_output", step=5, draws=2000, tune=500, seed=2026, progress
         print(f"{name:32s} {value:,.4g}")
 
     plot_pictures(output / "segmentation.png", clean, noisy, truth, mode.values, entropy.values)
-    pc = az.plot_trace(trace, var_names=["mean", "noise"])
-    pc.savefig(output / "traces.png")
+    pc = az.plot_trace_dist(trace, var_names=["mean", "noise"])
+    pc.savefig(output / "traces.png", bbox_inches="tight")
     plt.close("all")
     trace.to_netcdf(output / "segmentation.nc")
     print(f"figures and draws are in {output}/")
