@@ -120,7 +120,8 @@ class Boltzmann(Distribution):
         ``log_likelihood`` holds one number a draw, and leave-one-out estimates (``az.loo``) over the
         sites of an observed field do not exist. ``pm.find_MAP`` moves continuous variables only:
         discrete fields stay at their initial values, as every discrete variable in PyMC does.
-        ``pm.fit`` and the external NUTS samplers refuse models with discrete variables.
+        ``pm.fit`` and the external NUTS samplers refuse models with discrete variables. ``pm.observe``
+    and ``pm.do`` take arrays in the dtype of the variable only (``int8``).
 
         Forward draws (``pm.draw``, predictive sampling) are exact up to 2**16 states, for ferromagnets
         of any size and for energies with a ``draw`` method; otherwise see :mod:`pm_energy.draws`.
