@@ -8,15 +8,19 @@ from pytensor.compile.sharedvalue import SharedVariable
 
 from pm_energy.compose import Joined, Marginal, Tempered
 from pm_energy.energies.ising import Ising
+from pm_energy.energies.potts import Potts
 from pm_energy.energies.sites import Lattice
 from pm_energy.energy import blocks_of, evaluate
 from pm_energy.exact.enumeration import all_states, count_states
 from pm_energy.exact.kaufman import log_partition_torus
-from pm_energy.exact.transfer import log_partition_strip
+from pm_energy.exact.transfer import (
+    MAX_RING_STATES,
+    log_partition_potts_strip,
+    log_partition_strip,
+)
 from pm_energy.validate import is_numeric
 
 ENUMERATION_LIMIT = 2**16  # states in a graph; its gradient holds several arrays of that length
-STRIP_LIMIT = 2**8  # states of a column
 
 
 class NotTractable(ValueError):
@@ -85,13 +89,13 @@ def _sum_over(marginal):
 
 def torus(energy):
     """Kaufman's closed form for the uniform periodic square lattice without a field."""
-    ising, beta = _lattice_ising(energy)
+    ising, beta = _on_lattice(energy, Ising)
     shape, coupling, field = ising.sites.shape, ising.coupling, ising.field
     if len(shape) != 2 or not all(ising.sites.periodic):
         raise NotTractable("the lattice is not a two-dimensional torus")
     if coupling.ndim:
         raise NotTractable("the coupling is not uniform")
-    if all(side % 2 for side in shape) and 2 ** min(shape) <= STRIP_LIMIT:
+    if all(side % 2 for side in shape) and 2 ** min(shape) <= MAX_RING_STATES:
         raise NotTractable("where both sides are odd it loses digits; the strip does not")
     log_z = log_partition_torus(shape, beta * coupling)
     if is_numeric(field):
@@ -105,36 +109,39 @@ def torus(energy):
 
 
 def strip(energy):
-    """Transfer matrix for a narrow two-dimensional lattice, or a chain."""
-    ising, beta = _lattice_ising(energy)
-    sites, field = ising.sites, ising.field
-    shape, periodic = sites.shape, sites.periodic
+    """Transfer matrix for an Ising or Potts model on a chain or a narrow lattice."""
+    model, beta = _on_lattice(energy, Ising | Potts)
+    shape, periodic, field = model.sites.shape, model.sites.periodic, beta * model.field
     if len(shape) == 1:  # a lattice of one column
         shape, periodic = (*shape, 1), (*periodic, False)
-        field = field.reshape(shape) if field.ndim else field
+        if field.ndim > isinstance(model, Potts):
+            field = pt.expand_dims(field, 1)
     if len(shape) != 2:
         raise NotTractable("the lattice has more than two dimensions")
-    if 2 ** min(shape) > STRIP_LIMIT:
-        raise NotTractable(f"the lattice is wider than {int(math.log2(STRIP_LIMIT))} sites")
-    return log_partition_strip(shape, periodic, beta * ising.coupling, beta * field)
+    try:
+        if isinstance(model, Potts):
+            return log_partition_potts_strip(shape, periodic, model.q, beta * model.coupling, field)
+        return log_partition_strip(shape, periodic, beta * model.coupling, field)
+    except ValueError as why:
+        raise NotTractable(str(why)) from why
 
 
-def _lattice_ising(energy):
-    """Return the Ising model on a square lattice inside an energy, and its inverse temperature."""
+def _on_lattice(energy, kind):
+    """Return the model on a square lattice inside an energy, and its inverse temperature."""
     beta = 1.0
     while isinstance(energy, Tempered):
         energy, beta = energy.energy, beta * energy.beta
-    if not isinstance(energy, Ising):
-        raise NotTractable(f"{type(energy).__name__} is not an Ising model")
+    if not isinstance(energy, kind):
+        raise NotTractable(f"{type(energy).__name__} is another model")
     if not isinstance(energy.sites, Lattice) or energy.sites.triangular:
         raise NotTractable("the sites are not a square lattice")
     return energy, beta
 
 
-METHODS = {
+METHODS = {  # the fastest first
     "closed form": closed_form,
     "torus": torus,
+    "strip": strip,
     "enumeration": enumeration,
     "layer": layer,
-    "strip": strip,
 }

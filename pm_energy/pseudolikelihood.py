@@ -1,6 +1,11 @@
 """Pseudolikelihood: the product of each unit's conditional, an approximation of p (Besag 1975)."""
 
-from pm_energy.energy import field, single_block
+import math
+
+import numpy as np
+import pytensor.tensor as pt
+
+from pm_energy.energy import evaluate, field, single_block
 from pm_energy.forms import Held, PottsPairs, SpinPairs, normal_form
 from pm_energy.quadratic import affine_failure
 
@@ -8,21 +13,19 @@ from pm_energy.quadratic import affine_failure
 def log_pseudolikelihood(energy, x):
     r"""Return :math:`\sum_i \log p(x_i \mid x_{-i})`, whose normalisation needs no log Z.
 
+    Where the energy is affine in each unit the conditionals come from its field. Otherwise they
+    come from the energies of all states that differ in one unit, in n times the memory.
+
     Parameters
     ----------
     energy : Energy
-        Over one block of discrete units, affine in each.
+        Over one block of discrete units.
     x : TensorVariable, shape (*event_shape)
         One state.
 
     Returns
     -------
     TensorVariable, shape ()
-
-    Raises
-    ------
-    ValueError
-        If the energy is not affine in each unit, so that its field does not give the conditionals.
 
     References
     ----------
@@ -37,17 +40,26 @@ def log_pseudolikelihood(energy, x):
     >>> log_pseudolikelihood(pair, pt.as_tensor([1, 1])).eval().round(6)  # -2 log(1 + exp(-2))
     np.float64(-0.253856)
     """
+    if not _is_affine(energy):
+        return _from_changes(energy, x)
     domain = single_block(energy).domain
-    if not isinstance(normal_form(energy), SpinPairs | PottsPairs | Held):
-        failure = affine_failure(energy)
-        if failure is not None:
-            raise ValueError(
-                f"the pseudolikelihood needs the conditionals of {type(energy).__name__}, "
-                f"which its field does not give: {failure}"
-            )
     code = domain.encode(x)
     slope = field(energy, code)
     chosen = code * slope
     if domain.code_ndim:
         chosen = chosen.sum(axis=-1)
     return (chosen - domain.log_trace(slope)).sum()
+
+
+def _is_affine(energy):
+    has_form = isinstance(normal_form(energy), SpinPairs | PottsPairs | Held)
+    return has_form or affine_failure(energy) is None
+
+
+def _from_changes(energy, x):
+    block = single_block(energy)
+    n, states = math.prod(block.shape), block.domain.states
+    here = np.eye(n, dtype=bool)[:, None, :]
+    changed = pt.where(here, states[:, None], pt.as_tensor(x).ravel())  # (n, n_states, n)
+    log_weight = -evaluate(energy, changed.reshape((n, len(states), *block.shape)))
+    return (-evaluate(energy, x) - pt.logsumexp(log_weight, axis=1)).sum()
