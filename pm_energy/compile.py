@@ -3,7 +3,6 @@
 import math
 from functools import lru_cache
 
-import numba
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
@@ -11,8 +10,6 @@ from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import explicit_graph_inputs, io_toposort
-from pytensor.link.numba.dispatch import basic as numba_basic
-from pytensor.link.numba.dispatch.random import numba_core_rv_funcify
 from pytensor.tensor.random.op import RNGConsumerOp
 
 from pm_energy.energy import blocks_of, evaluate
@@ -125,23 +122,3 @@ def _as_states(x, domain):
     if domain.states is None and x.dtype.kind in "biuf":
         return x.astype(domain.dtype)  # an energy has a value, or none, at infinity too
     return states_in_domain("states", x, domain)
-
-
-def draw_in_object_mode(op_type, draw):
-    """Let numba-compiled graphs draw one core variable of an Op by ``draw(op, rng, params)``."""
-
-    @numba_core_rv_funcify.register(op_type)
-    def funcify(op, node):
-        out = node.default_output().type
-        result = numba.types.Array(numba.from_dtype(np.dtype(out.dtype)), op.ndim_supp, "C")
-
-        def python_draw(rng, params):
-            return np.ascontiguousarray(draw(op, rng, params))
-
-        @numba_basic.numba_njit
-        def core(rng, *params):
-            with numba.objmode(drawn=result):
-                drawn = python_draw(rng, params)
-            return drawn
-
-        return core, None  # holds a Python function, so it cannot be cached

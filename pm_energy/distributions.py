@@ -133,7 +133,6 @@ class Boltzmann(Distribution):
         Examples
         --------
         >>> import pymc as pm
-    import pytensor.tensor as pt
         >>> import pm_energy as pme
         >>> with pm.Model():
         ...     z = pme.Boltzmann("z", pme.Ising(lattice=(8, 8), coupling=0.3))

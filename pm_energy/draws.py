@@ -31,6 +31,7 @@ from pm_energy.structure import flatten, leaf_specs, unflatten
 
 TABLE_LIMIT = 2**16  # states
 GIBBS_SWEEPS = 1000
+PERFECT_SWEEPS = 2**13  # how far into the past; ordered fields of both signs may need more
 NUTS_STEPS = 500
 
 
@@ -69,15 +70,25 @@ def draw_states(energy, rng, size):
         return states[np.searchsorted(cumulative, rng.random(size), side="right")]
     sampler = _sampler(structure)
     tensors = sampler.tensors(*values)
-    if sampler.perfect is not None and np.all(tensors[0] >= 0):
+    if sampler.perfect is not None:
         try:
             return np.array([sampler.perfect(rng, tensors) for _ in range(size)])
-        except RuntimeError as error:
-            warnings.warn(f"these draws are not exact but Gibbs sampled: {error}", stacklevel=2)
+        except NoExactDraw:
+            pass
+        except RuntimeError:
+            warnings.warn(
+                f"coupling from the past did not end within {PERFECT_SWEEPS} sweeps (an ordered "
+                f"phase?): these draws are the ends of {GIBBS_SWEEPS} Gibbs sweeps, not exact",
+                stacklevel=2,
+            )
     out = rng.choice(block.domain.states, size=(size, *block.shape))
     for row in out:
         sampler.sweep(rng, row, tensors, None, GIBBS_SWEEPS)
     return out
+
+
+class NoExactDraw(Exception):
+    """No monotone chain is known for these parameters."""
 
 
 @lru_cache(maxsize=8)  # a forward run asks for the same table draw after draw
@@ -99,7 +110,7 @@ def _symbolic(structure):
 class _Sampler:
     tensors: Callable  # parameters -> what the other two need
     sweep: Callable  # as from roads.sweeper
-    perfect: Callable | None  # (rng, tensors) -> one exact state, for couplings >= 0
+    perfect: Callable | None  # (rng, tensors) -> one exact state
 
 
 @lru_cache(maxsize=128)
@@ -131,31 +142,46 @@ def _evaluated(energy, leaves):
 
 def _perfect(form, block):
     """Coupling from the past, where a form has it."""
-    sites = getattr(form, "sites", None)
-    if sites is None or isinstance(sites, Complete):
+    if isinstance(form, SpinPairs) and not isinstance(form.sites, Complete):
+        sample = _perfect_spins(form.sites, block.domain)
+    elif isinstance(form, PottsPairs) and not isinstance(form.sites, Complete):
+        sample = _perfect_categories(form)
+    else:
         return None
-    if isinstance(form, SpinPairs):
-        indptr, indices, bond = neighbours(sites.edges, sites.n)
 
-        def spins(rng, tensors):
-            coupling, bias = tensors
-            values = coupling if coupling.ndim == 0 else coupling[bond]
-            up = coupling_from_the_past_ising(rng, indptr, indices, values, np.ravel(bias)) > 0
-            return block.domain.states[up.astype(int)].reshape(block.shape)
+    def perfect(rng, tensors):
+        coupling, weight = tensors
+        if np.any(coupling < 0):
+            raise NoExactDraw
+        return sample(rng, coupling, weight).astype(block.domain.dtype).reshape(block.shape)
 
-        return spins
-    if isinstance(form, PottsPairs):
-        edges = sites.edges
+    return perfect
 
-        def states(rng, tensors):
-            coupling, weight = tensors
-            if np.ptp(weight) > 0:
-                raise RuntimeError("for a Potts model with fields no fast exact sampler is known.")
-            drawn = coupling_from_the_past_potts(rng, sites.n, edges, coupling, form.q)
-            return drawn.astype(block.domain.dtype).reshape(block.shape)
 
-        return states
-    return None
+def _perfect_spins(sites, domain):
+    indptr, indices, bond = neighbours(sites.edges, sites.n)
+
+    def sample(rng, coupling, bias):
+        values = coupling if coupling.ndim == 0 else coupling[bond]
+        graph = indptr, indices, values
+        spins = coupling_from_the_past_ising(rng, *graph, np.ravel(bias), PERFECT_SWEEPS)
+        return domain.states[(spins + 1) // 2]
+
+    return sample
+
+
+def _perfect_categories(form):
+    sites = form.sites
+    edges = sites.edges
+
+    def sample(rng, coupling, log_weight):
+        if np.ptp(log_weight) > 0:
+            raise NoExactDraw
+        return coupling_from_the_past_potts(
+            rng, sites.n, edges, coupling, form.q, max_sweeps=PERFECT_SWEEPS
+        )
+
+    return sample
 
 
 @lru_cache(maxsize=16)

@@ -1,5 +1,7 @@
 """The random variable of an energy: its graph, its log-density and its draws."""
 
+import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +14,6 @@ from pytensor.tensor.random.op import RandomVariable, RNGConsumerOp
 from pytensor.tensor.utils import safe_signature
 
 from pm_energy import log_partition as lp
-from pm_energy.compile import draw_in_object_mode
 from pm_energy.draws import draw_states
 from pm_energy.energy import evaluate, single_block
 from pm_energy.pseudolikelihood import log_pseudolikelihood
@@ -81,7 +82,7 @@ class EnergyRV(RandomVariable):
             for leaf, k in zip(leaves, cores, strict=True)
         ]
         shape = single_block(self.energy(leaves)).shape
-        if not any(batch):  # one energy for all draws
+        if all(math.prod(axes) == 1 for axes in batch):  # one energy for all draws
             energy = self.energy([leaf[(0,) * len(size)] for leaf in leaves])
             return draw_states(energy, rng, int(np.prod(size))).reshape(*size, *shape)
         out = np.empty(size + shape, dtype=self.dtype)
@@ -90,7 +91,9 @@ class EnergyRV(RandomVariable):
         return out
 
 
-draw_in_object_mode(EnergyRV, lambda op, rng, params: draw_states(op.energy(params), rng, 1)[0])
+# Under numba, PyTensor calls rng_fn in object mode and warns of it. That is what we want: an
+# implementation that is registered takes seconds to compile anew in every process.
+warnings.filterwarnings("ignore", message="Numba will use object mode to run boltzmann_rv")
 
 
 def random_ancestors(variables):
