@@ -2,10 +2,9 @@
 
 Ten handwritten digits are stored, as black and white pixels, in a Hopfield network with each of
 three learning rules and in a modern Hopfield network. Digits are alike, which the Hebbian rule does
-not forgive: it remembers a blend. Run ``python examples/hopfield_recall.py [figure.png]``.
+not forgive: it remembers a blend.
 """
 
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -102,7 +101,7 @@ def main(output="demo_output", progressbar=True):
 
 
 if __name__ == "__main__":
-    measured = main(*sys.argv[1:])
+    measured = main()
     for name in MEMORIES:
         print(f"{name:15}", *(f"{share:5.2f}" for share in measured[name]))
     print("noise          ", *(f"{share:5.2f}" for share in measured["noise"]))

@@ -1,8 +1,8 @@
 """Infer the coupling of a hidden Ising field from a noisy picture of it.
 
-The coupling, the noise and the 64 x 64 field are all unknown. On a torus log Z is known in closed form
-and is differentiable, so NUTS samples the coupling while Gibbs sweeps sample the field. Leaving log Z
-out, as a plain ``pm.Potential`` would, sends the coupling to where the prior lets it go.
+The coupling, the noise and the 64 x 64 field are all unknown. On a torus log Z is known in closed
+form and is differentiable, so NUTS samples the coupling while Gibbs sweeps sample the field.
+Leaving log Z out, as a plain ``pm.Potential`` would, sends it to where the prior lets it go.
 """
 
 from pathlib import Path
@@ -23,7 +23,15 @@ def simulate(size, coupling, noise, seed):
     return spins, spins + rng.normal(0, noise, spins.shape)
 
 
-def main(output="demo_output", size=64, coupling=0.35, draws=1000, tune=1000, seed=3, progressbar=True):
+def main(
+    output="demo_output",
+    size=64,
+    coupling=0.35,
+    draws=1000,
+    tune=1000,
+    seed=3,
+    progressbar=True,
+):
     """Simulate, infer, plot, and return the posterior of the coupling."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -53,14 +61,17 @@ def main(output="demo_output", size=64, coupling=0.35, draws=1000, tune=1000, se
             np.mean(pme.diagnostics.posterior_mode(trace, "z").values == spins)
         ),
     }
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    axes[0].imshow(picture, cmap="gray")
-    axes[0].set_title("noisy picture")
-    pme.diagnostics.plot_site_probabilities(trace, "z", ax=axes[1])
-    axes[2].hist(trace["posterior"]["J"].values.ravel(), bins=40, density=True, color="#4c72b0")
-    axes[2].axvline(coupling, color="k", linestyle="--", label="truth")
-    axes[2].set(xlabel="coupling J", ylabel="posterior density")
-    axes[2].legend(frameon=False)
+    probability = pme.diagnostics.site_probabilities(trace, "z").sel(state=1)
+    pictures = {"hidden field": spins, "noisy picture": picture, "P(spin up)": probability}
+    figure, axes = plt.subplots(1, 4, figsize=(15, 3.6), layout="constrained")
+    for ax, (title, shown) in zip(axes, pictures.items(), strict=False):
+        ax.imshow(shown, cmap="gray", interpolation="nearest")
+        ax.set(title=title, xticks=[], yticks=[])
+    axes[3].hist(trace["posterior"]["J"].values.ravel(), bins=40, density=True, color="tab:blue")
+    axes[3].axvline(coupling, color="k", linestyle="--", label="truth")
+    axes[3].set(title="coupling", xlabel="J", ylabel="posterior density")
+    axes[3].spines[["top", "right"]].set_visible(False)
+    axes[3].legend(frameon=False)
     figure.savefig(output / "infer_coupling.png", dpi=110)
     plt.close(figure)
     return result

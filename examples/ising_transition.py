@@ -1,10 +1,11 @@
 """The phase transition of the square-lattice Ising model, seen through PyMC.
 
-Swendsen-Wang clusters sample tori of three sizes on both sides of the critical coupling. The mean energy
-is compared with Kaufman's exact value; magnetisation, susceptibility and the Binder cumulant show the
-transition, the cumulants of all sizes crossing at K_c = log(1 + sqrt 2) / 2 = .4407.
+Swendsen-Wang clusters sample tori of three sizes on both sides of the critical coupling. The mean
+energy lies on Kaufman's exact curve; magnetisation and susceptibility show the transition, and the
+Binder cumulants of all sizes cross at K_c = log(1 + sqrt 2) / 2 = .4407.
 """
 
+import logging
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,20 +22,34 @@ from pm_energy.diagnostics import (
     plot_observables,
     susceptibility,
 )
+from pm_energy.exact.kaufman import CRITICAL_COUPLING, torus_energy_per_site
 
-CRITICAL = np.log1p(np.sqrt(2)) / 2
+PANELS = {
+    "energy": "energy per site (lines: exact)",
+    "abs_magnetisation": "magnetisation",
+    "abs_susceptibility": "susceptibility",
+    "binder_cumulant": "Binder cumulant",
+}
 
 
-def sample_torus(size, coupling, draws, seed):
-    """Draws of a torus at one coupling, by Swendsen-Wang."""
-    with pm.Model():
-        z = pme.Boltzmann("z", pme.Ising(lattice=(size, size), coupling=coupling))
+def torus(size):
+    """A model of a torus alone, its coupling data: compiled once for all couplings."""
+    with pm.Model() as model:
+        coupling = pm.Data("coupling", CRITICAL_COUPLING)
+        pme.Boltzmann("z", pme.Ising(lattice=(size, size), coupling=coupling))
+    return model
+
+
+def sample(model, coupling, draws, seed):
+    """Draws at one coupling, by Swendsen-Wang."""
+    with model:
+        pm.set_data({"coupling": coupling})
         return pm.sample(
             draws,
             tune=draws // 10,
             chains=2,
             cores=1,
-            step=pme.EnergyCluster([z], sweeps_per_draw=2),
+            step=pme.EnergyCluster([model["z"]], sweeps_per_draw=2),
             random_seed=seed,
             progressbar=False,
             compute_convergence_checks=False,
@@ -51,42 +66,68 @@ def crossing(table, small, large):
     return float(k[i] - gap[i] * (k[i + 1] - k[i]) / (gap[i + 1] - gap[i]))
 
 
-def main(output="demo_output", sizes=(8, 16, 32), n_couplings=9, draws=2000, seed=7, progressbar=True):
+def measure(trace, size, coupling):
+    """Energy per site, magnetisation, susceptibility and Binder cumulant, with their errors."""
+    found = [
+        mean_energy(trace) / (coupling * size**2),
+        magnetisation(trace, "z"),
+        susceptibility(trace, "z"),
+        binder_cumulant(trace, "z"),
+    ]
+    return xr.concat(found, dim="quantity")
+
+
+def main(
+    output="demo_output", sizes=(8, 16, 32), n_couplings=9, draws=2000, seed=7, progressbar=True
+):
     """Run all sizes and couplings, plot, and return what was measured."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    couplings = np.linspace(0.38, 0.50, n_couplings)
-    rows, deviations = [], []
+    logging.getLogger("pymc.pm_energy").setLevel(logging.WARNING)  # one sampler, 27 times
+    side = np.linspace(-1, 1, n_couplings)
+    couplings = CRITICAL_COUPLING + 0.06 * side * abs(side)  # dense where it is steep
+    rows = []
     with Progress(disable=not progressbar) as progress:
         task = progress.add_task("sampling tori", total=len(sizes) * n_couplings)
         for size in sizes:
-            columns = []
+            model, columns = torus(size), []
             for k, coupling in enumerate(couplings):
-                trace = sample_torus(size, coupling, draws, seed + 1000 * size + k)
-                energy = mean_energy(trace).squeeze()
-                exact = size**2 * coupling * pme.exact.torus_energy_per_site((size, size), coupling)
-                deviations.append(float((energy["value"] - exact) / energy["mcse"]))
-                found = [magnetisation(trace, "z"), susceptibility(trace, "z"), binder_cumulant(trace, "z")]
-                columns.append(xr.concat(found, dim="quantity"))
+                trace = sample(model, coupling, draws, seed + 1000 * size + k)
+                columns.append(measure(trace, size, coupling))
                 progress.advance(task)
             rows.append(xr.concat(columns, dim=xr.Variable("coupling", couplings)))
     table = xr.concat(rows, dim=xr.Variable("size", list(sizes)))
+    plot(output / "ising_transition.png", table, sizes)
 
-    axes = plot_observables(
-        table, "coupling", quantities=["abs_magnetisation", "abs_susceptibility", "binder_cumulant"]
-    )
-    for ax in axes:
-        ax.axvline(CRITICAL, color="0.5", linestyle="--", linewidth=1, label=None)
-    axes[0].figure.savefig(output / "ising_transition.png", dpi=110)
-    plt.close(axes[0].figure)
+    energy = table.sel(quantity="energy")
+    exact = [torus_energy_per_site((size, size), couplings) for size in sizes]
+    deviations = (energy["value"] - exact) / energy["mcse"]
     result = {
-        "largest energy deviation from Kaufman, standard errors": float(np.abs(deviations).max()),
+        "largest energy deviation from Kaufman, standard errors": float(abs(deviations).max()),
         "Binder crossing": crossing(table, sizes[0], sizes[-1]),
-        "critical coupling": float(CRITICAL),
+        "critical coupling": float(CRITICAL_COUPLING),
     }
     for name, value in result.items():
         print(f"{name:56s} {value:.4f}")
     return result
+
+
+def plot(path, table, sizes):
+    """All observables over the coupling, a line for each size."""
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(15, 3.6), layout="constrained")
+    plot_observables(table, "coupling", quantities=list(PANELS), ax=axes)
+    fine = np.linspace(*axes[0].get_xlim(), 200)
+    for size, points in zip(sizes, axes[0].containers, strict=True):
+        points.lines[0].set_linestyle("none")
+        colour = points.lines[0].get_color()
+        axes[0].plot(fine, torus_energy_per_site((size, size), fine), color=colour, linewidth=1)
+    for ax, label in zip(axes, PANELS.values(), strict=True):
+        ax.axvline(CRITICAL_COUPLING, color="0.5", linestyle="--", linewidth=1, zorder=0)
+        ax.set(ylabel=label, xlabel="coupling K = J / T")
+        if ax is not axes[0]:
+            ax.get_legend().remove()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

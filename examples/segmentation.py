@@ -1,8 +1,9 @@
 """Segment a noisy photograph with a hidden Potts field, inside an ordinary PyMC model.
 
 The photograph ships with scikit-learn. Its intensity terciles are the classes, the truth to score
-against. The model sees only the noisy picture: a 3-state Potts field with free boundaries and a stated
-coupling, ordered class means, unknown noise. PyMC assigns EnergyGibbs to the field and NUTS to the rest.
+against. The model sees only the noisy picture: a 3-state Potts field with free boundaries and a
+stated coupling, ordered class means, unknown noise. PyMC assigns EnergyGibbs to the field and NUTS
+to the rest.
 """
 
 import time
@@ -18,7 +19,7 @@ from sklearn.datasets import load_sample_image
 import pm_energy as pme
 
 CLASSES = 3
-COUPLING = 0.8  # smooth, but below the ordering point of the infinite lattice, log(1 + sqrt(3)) = 1.005
+COUPLING = 0.8  # smooth, but below the ordering point of the infinite lattice, 1.005
 NOISE = 0.25  # standard deviation, where the photograph spans 0 to 1
 
 
@@ -39,7 +40,9 @@ def terciles(picture):
 def build_model(noisy):
     """Hidden Potts field, ordered means, unknown noise."""
     rows, columns = noisy.shape
-    with pm.Model(coords={"row": range(rows), "column": range(columns), "class": range(CLASSES)}) as model:
+    with pm.Model(
+        coords={"row": range(rows), "column": range(columns), "class": range(CLASSES)}
+    ) as model:
         field = pme.Potts(CLASSES, lattice=noisy.shape, periodic=False, coupling=COUPLING)
         z = pme.Boltzmann("z", field, dims=("row", "column"))
         mean = pm.Normal(
@@ -100,7 +103,9 @@ def plot_pictures(path, clean, noisy, truth, mode, entropy):
     plt.close(figure)
 
 
-def main(output="demo_output", step=5, draws=3000, tune=500, seed=2026, progressbar=True, compare=True):
+def main(
+    output="demo_output", step=5, draws=3000, tune=500, seed=2026, progressbar=True, compare=True
+):
     """Run the segmentation and return what was measured."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)

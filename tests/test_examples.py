@@ -1,0 +1,71 @@
+"""Every example runs, in a small version, and shows what it is there to show."""
+
+import numpy as np
+import pytest
+
+from examples import (
+    gaussian_samplers,
+    hopfield_recall,
+    infer_coupling,
+    inpainting,
+    ising_transition,
+    segmentation,
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run an example quietly; return what it measured once its figure is found."""
+
+    def run(example, **kwargs):
+        result = example.main(output=tmp_path, progressbar=False, **kwargs)
+        name = example.__name__.rpartition(".")[2]
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+        return result
+
+    return run
+
+
+def test_segmentation_beats_the_same_classes_without_a_field(run):
+    result = run(segmentation, step=10, draws=200, tune=300, compare=False)
+    assert result["accuracy"] > result["accuracy without a field"] + 0.05
+
+
+def test_the_transition_shows_at_the_critical_coupling(run):
+    result = run(ising_transition, sizes=(8, 16), n_couplings=5, draws=500)
+    # of 10 deviations the largest is beyond 4 by chance with a probability of 6e-4
+    assert result["largest energy deviation from Kaufman, standard errors"] < 4
+    assert result["Binder crossing"] == pytest.approx(result["critical coupling"], abs=0.02)
+
+
+def test_the_posterior_of_the_coupling_covers_the_truth(run):
+    result = run(infer_coupling, size=32, draws=300, tune=300)
+    assert abs(result["mean"] - result["truth"]) < 4 * result["sd"]
+    assert result["sd"] < 0.1  # HalfNormal(0.5) before
+    assert result["r_hat"] < 1.1
+    assert result["recovered spins"] > 0.85
+
+
+def test_inpainting_keeps_what_it_saw_and_beats_the_nearest_pixel(run):
+    result = run(inpainting, step=16, draws=100)
+    assert result["observed kept"]
+    assert result["accuracy"] > result["accuracy of the nearest pixel"]
+
+
+def test_nuts_decorrelates_best_and_no_sampler_crosses_between_modes(run):
+    result = run(gaussian_samplers, dims=(2, 10), draws=200, tune=300)
+    for dim in (2, 10):
+        metropolis, nuts = (result["table"][dim, name] for name in ("Metropolis", "NUTS"))
+        assert nuts["tau"] < metropolis["tau"] / 2
+        assert nuts["per 1,000"] > 2 * metropolis["per 1,000"]
+    weights = np.array([result["weights"][name] for name in ("HMC", "NUTS")])
+    assert np.abs(weights - 0.5).max() > 0.2
+
+
+def test_better_memories_recall_more(run):
+    result = run(hopfield_recall)
+    shares = {name: np.array(result[name]) for name in hopfield_recall.MEMORIES}
+    assert (shares["hebbian"] < 0.1).all()
+    assert (shares["storkey"] <= shares["pseudo-inverse"]).all()
+    assert (shares["pseudo-inverse"] <= shares["modern"]).all()
+    assert shares["modern"][0] == shares["pseudo-inverse"][0] == 1
