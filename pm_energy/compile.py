@@ -14,7 +14,7 @@ from pytensor.tensor.random.op import RNGConsumerOp
 
 from pm_energy.energy import blocks_of, evaluate
 from pm_energy.structure import flatten, leaf_specs, unflatten
-from pm_energy.validate import states_in_domain
+from pm_energy.validate import numeric_array, states_in_domain
 
 ONCE = Mode(linker="py", optimizer="fast_compile")  # no compiler at all: for what runs a few times
 
@@ -118,7 +118,6 @@ def energy_values(energy, *states):
 
 
 def _as_states(x, domain):
-    x = np.asarray(x)
-    if domain.states is None and x.dtype.kind in "biuf":
-        return x.astype(domain.dtype)  # an energy has a value, or none, at infinity too
+    if domain.states is None:  # an energy has a value at infinity, too
+        return numeric_array("states", x).astype(domain.dtype)
     return states_in_domain("states", x, domain)

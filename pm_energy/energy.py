@@ -5,7 +5,6 @@ is its formula, a PyTensor expression over *blocks* of units, vectorised over le
 couplings and free energy are derived from that one expression.
 """
 
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -249,11 +248,11 @@ def energy_from_function(function, domain, event_shape, **parameters: TensorLike
     >>> float(quartic(np.zeros(2)))
     8.0
     """
-    shape = (event_shape,) if isinstance(event_shape, numbers.Integral) else tuple(event_shape)
+    shape = event_shape if isinstance(event_shape, tuple | list) else (event_shape,)
     shape = tuple(positive_int("event_shape", side) for side in shape)
     if not callable(function):
         raise ValueError(f"function must be callable, got {function!r}")
-    if isinstance(domain, type) or not hasattr(domain, "encode"):
+    if isinstance(domain, type) or not hasattr(domain, "log_trace"):
         raise ValueError(f"domain must be a domain such as pm_energy.Spin(), got {domain!r}")
     checked = {name: parameter(name, value) for name, value in parameters.items()}
     return FunctionEnergy(function, checked, domain, shape)

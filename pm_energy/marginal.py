@@ -6,10 +6,9 @@ from typing import Any
 import pytensor.tensor as pt
 from pytensor.gradient import grad
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.graph.traversal import ancestors
 
 from pm_energy.energy import blocks_of, free_energy
-from pm_energy.polynomial import NotQuadratic, as_polynomial
+from pm_energy.polynomial import NotQuadratic, as_polynomial, nodes_after, values_read
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +74,9 @@ def _interaction(energy, blocks, which):
     except NotQuadratic as why:
         return str(why)
     slope = grad(polynomial, x, disconnected_inputs="ignore", return_disconnected="zero")
-    if x in ancestors([rewrite_graph(slope, include=("canonicalize", "stabilize"))]):
-        return "its units interact or do not enter affinely"
-    return None
+    slope = rewrite_graph(slope, include=("canonicalize", "stabilize"))
+    varying = {x}
+    for node in nodes_after(slope, [x]):
+        if varying.intersection(values_read(node)):  # its shape alone says nothing
+            varying.update(node.outputs)
+    return "its units interact or do not enter affinely" if slope in varying else None

@@ -37,16 +37,24 @@ def parameter(name, value, ndim=None):
     return value
 
 
-def _array(name, value):
+def numeric_array(name, value):
+    """Return ``value`` as an array of real numbers, or raise a ValueError."""
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:  # a ragged list
-        raise ValueError(f"{name} must be numeric, got {reprlib.repr(value)}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no array: {error}; got {reprlib.repr(value)}") from error
     if array.dtype.kind not in "biuf":
         raise ValueError(
-            f"{name} must be numeric, got {reprlib.repr(value)}; join PyTensor variables with "
-            "pt.stack"
+            f"{name} must be numeric, got {reprlib.repr(value)}; lists of PyTensor variables "
+            "become one by pt.stack"
         )
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} must have no masked entries")
+    return array
+
+
+def _array(name, value):
+    array = numeric_array(name, value)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return np.array(array, dtype=pytensor.config.floatX)
@@ -126,9 +134,7 @@ def states_in_domain(name, values, domain):
     ValueError
         If an entry is not a state, or not finite where units are real-valued.
     """
-    values = np.asarray(values)
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must be numeric, got dtype {values.dtype}")
+    values = numeric_array(name, values)
     if domain.states is None:
         if not np.isfinite(values).all():
             raise ValueError(f"{name} must be finite, got NaN or infinity")

@@ -94,7 +94,7 @@ def read_graph(graph, n_sites=None):
         n, edges, weights = _read_networkx(graph)
     else:
         edges, weights = edge_array(graph), None
-        n = int(edges.max(initial=-1)) + 1
+        n = int(edges.max()) + 1 if edges.size else 0
     if n_sites is not None:
         if positive_int("n_sites", n_sites) < n:
             raise ValueError(f"n_sites is {n_sites}, but graph has {n} sites")

@@ -117,6 +117,14 @@ def test_a_networkx_graph_without_weights_is_only_a_graph():
     assert read_graph(isolated)[0].n == 3
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "uint64"])
+def test_edges_of_any_integer_type(dtype):
+    edges = np.array([[0, 100], [100, 99]], dtype=dtype)  # keys of int8 pairs would overflow
+    graph, _ = read_graph(edges)
+    assert graph.n == 101
+    assert graph.edges.tolist() == edges.tolist()
+
+
 def test_isolated_sites_are_counted():
     assert read_graph([[0, 2]])[0].n == 3
     assert read_graph([[0, 2]], n_sites=5)[0].n == 5
