@@ -126,6 +126,10 @@ class Boltzmann(Distribution):
         Forward draws (``pm.draw``, predictive sampling) are exact up to 2**16 states, for ferromagnets
         of any size and for energies with a ``draw`` method; otherwise see :mod:`pm_energy.draws`.
 
+    States are small integers, and PyTensor computes functions of ``int8`` alone, such as
+    ``pm.math.exp(z)`` or ``pm.math.sigmoid(0.5 * z)``, in single precision. Where seven digits are
+    too few write ``z.astype("float64")``.
+
         References
         ----------
         .. [1] Besag (1975), The Statistician 24, 179-195.

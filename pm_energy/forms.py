@@ -11,7 +11,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytensor.tensor as pt
@@ -53,8 +53,8 @@ class SpinPairs(_Linear):
     """Two-state units as spins: log-odds of +1 are ``bias_i + sum_j coupling_ij s_j``."""
 
     sites: Lattice | Graph | Complete
-    coupling: object  # scalar, (n_bonds,) or (n, n)
-    bias: object  # scalar or the shape of the units
+    coupling: Any  # scalar, (n_bonds,) or (n, n)
+    bias: Any  # scalar or the shape of the units
 
     names: ClassVar = ("coupling", "bias")
 
@@ -70,8 +70,8 @@ class PottsPairs(_Linear):
 
     q: int
     sites: Lattice | Graph | Complete
-    coupling: object
-    log_weight: object  # scalar, (q,) or (*sites, q)
+    coupling: Any
+    log_weight: Any  # scalar, (q,) or (*sites, q)
 
     names: ClassVar = ("coupling", "log_weight")
 
@@ -90,9 +90,9 @@ class Layers(_Linear):
     """
 
     shape: tuple[int, int]
-    weights: object
-    visible_bias: object
-    hidden_bias: object
+    weights: Any
+    visible_bias: Any
+    hidden_bias: Any
     kind: str = "layers"
 
     names: ClassVar = ("weights", "visible_bias", "hidden_bias")
@@ -107,7 +107,7 @@ class Layers(_Linear):
 class Held:
     """A form over all units of which some are held: a mask and their states."""
 
-    form: object
+    form: Any
     mask: np.ndarray
     states: np.ndarray
 
@@ -180,6 +180,7 @@ def _(energy: Tempered):
 
 
 def _is_marginal(form):
+    form = form.form if isinstance(form, Held) else form
     return isinstance(form, Layers) and form.kind == "marginal"
 
 
@@ -212,7 +213,7 @@ def _sites_key(sites):
 @normal_form.register
 def _(energy: Clamped):
     form = normal_form(energy.energy)
-    if form is None or isinstance(form, Held | Layers):
+    if form is None or isinstance(form, Held):
         return None
     return Held(form, energy.mask, energy.states)
 

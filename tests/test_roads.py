@@ -57,6 +57,8 @@ ENERGIES = {
         pme.Ising(symmetric(5)), np.arange(5) < 2, np.array([1, -1, 1, 1, 1])
     ),
     "held Potts": pme.Clamped(pme.Potts(3, lattice=SHAPE), MASK, np.full(SHAPE, 2)),
+    "held RBM": pme.Clamped(pme.Marginal(pme.RBM(*LAYERS)), np.arange(5) < 2, [1, 0, 0, 0, 0]),
+    "held layers": pme.Clamped(pme.Joined(pme.RBM(*LAYERS)), np.arange(8) > 5, np.ones(8)),
     "tempered sum": pme.Tempered(
         pme.Sum((pme.Ising(lattice=SHAPE), pme.Ising(lattice=SHAPE, coupling=-0.3, field=FIELD))),
         0.5,

@@ -71,6 +71,11 @@ GOOD = {
     "sum": pme.Sum((ISING, pme.Ising(lattice=(3, 3), coupling=-1.0))),
     "clamped": pme.Clamped(ISING, MASK, np.ones((3, 3))),
     "clamped Potts": pme.Clamped(pme.Potts(3, lattice=(3, 3)), MASK, 2 * np.ones((3, 3))),
+    "clamped RBM": pme.Clamped(pme.Marginal(pme.RBM(*RBM)), np.arange(5) < 2, np.ones(5)),
+    "tempered marginal": pme.Tempered(pme.Marginal(pme.RBM(*RBM)), 0.5),
+    "tempered clamped marginal": pme.Tempered(
+        pme.Clamped(pme.Marginal(pme.RBM(*RBM)), np.arange(5) < 2, np.ones(5)), 0.5
+    ),
     "three spins": ThreeSpin(0.7),
     "function": ring(lambda x, a: a * x[..., 0] * x[..., 1], pme.Binary(), a=1.5),
     "squares": ring(lambda x: -(x.sum(-1) ** 2)),

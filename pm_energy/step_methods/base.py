@@ -50,7 +50,9 @@ class EnergyStep(BlockedStep):
         self.sweeps_per_draw = positive_int("sweeps_per_draw", sweeps_per_draw)
         self.rng = get_random_generator(rng)
         # what was proved about the model, and evaluated, holds for these data
-        self.data = [(v, v.get_value(borrow=True)) for v in model.data_vars if isinstance(v, SharedVariable)]
+        self.data = [
+            (v, v.get_value(borrow=True)) for v in model.data_vars if isinstance(v, SharedVariable)
+        ]
         point = model.initial_point() if initial_point is None else initial_point
         self.plan = self._make_plan(model, rv, point, compile_kwargs or {})
         # compile everything now: forked chains would each compile for themselves. A kernel is

@@ -12,7 +12,6 @@ from enum import IntEnum
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.gradient import DisconnectedInputError, NullTypeGradError, grad
 from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
 
@@ -21,9 +20,10 @@ from pm_energy.energy import evaluate, field, single_block
 from pm_energy.forms import find_form
 from pm_energy.graph.factors import split_factors
 from pm_energy.graph.sitewise import model_site_log_weights
-from pm_energy.kernels.single_site import balanced_moves, derived_sweeps, evaluated_sweeps
+from pm_energy.kernels.single_site import derived_sweeps
 from pm_energy.quadratic import NotQuadratic, affine_failure
 from pm_energy.roads import sweeper
+from pm_energy.step_methods.whole_density import NotDifferentiable, balanced, evaluated
 
 
 class Road(IntEnum):
@@ -81,7 +81,8 @@ class Reader:
         """Evaluate the graphs at a point of the model."""
         if self.constant is not None:
             return self.constant
-        return self.fn(*[point[name] for name in self.names])
+        # as arrays: some step methods leave numpy scalars in the point
+        return self.fn(*[np.asarray(point[name]) for name in self.names])
 
 
 class _Site:
@@ -120,7 +121,7 @@ def make_plan(model, rv, point, compile_kwargs, make_sweep=sweeper):
 
     if unproven:
         name, why = next(iter(unproven.items()))
-        road, reason, sweep = _whole_density(model, rv, site, point)
+        road, reason, sweep = _whole_density(model, rv, site)
         return Plan(road, f"the term {name} is not site-wise ({why}); {reason}", sweep, energy)
     terms = "no other term depends on it" if weights is None else "all other terms are site-wise"
     try:
@@ -130,7 +131,7 @@ def make_plan(model, rv, point, compile_kwargs, make_sweep=sweeper):
         if failure is None:
             reason = f"{terms}; no normal form ({why}), but the energy is affine in each unit"
             return Plan(Road.DERIVED, reason, _derived(site, weights), energy)
-        road, reason, sweep = _whole_density(model, rv, site, point)
+        road, reason, sweep = _whole_density(model, rv, site)
         return Plan(road, f"{terms}; the energy is not affine ({failure}); {reason}", sweep, energy)
     sweep = _kernel(site, form, weights, make_sweep(form, site.block.domain))
     return Plan(Road.KERNEL, f"{terms}; {form.label}", sweep, energy)
@@ -185,45 +186,16 @@ def _derived(site, weights):
     return sweep
 
 
-def _whole_density(model, rv, site, point):
-    """Moves that need the whole log-density and nothing else."""
+def _whole_density(model, rv, site):
     own, others, x = split_factors(model, rv)
     density = sum((term.sum() for term in others.values()), own.sum())
-    states, name = site.block.domain.states, x.name
+    states = site.block.domain.states
+    reason = "categories have no gradient"
     if len(states) == 2:
         try:
-            value_and_slope = _differentiated(density, x, site)
-            value_and_slope({**point})
-        except (DisconnectedInputError, NullTypeGradError, NotImplementedError, TypeError) as why:
-            reason = f"it cannot be differentiated ({type(why).__name__})"
+            sweep = balanced(density, x, states, site.reader)
+        except NotDifferentiable as why:
+            reason = str(why)
         else:
-
-            def moves(point, x, rng, n_sweeps):
-                flat, point = x.reshape(-1), {**point, name: x}
-                return balanced_moves(
-                    rng, flat, states, lambda _: value_and_slope(point), x.size * n_sweeps
-                )
-
-            return Road.BALANCED, "its gradient informs the moves", moves
-    else:
-        reason = "categories have no gradient"
-    reader = site.reader([density])
-
-    def sweep(point, x, rng, n_sweeps):
-        flat, point = x.reshape(-1), {**point, name: x}
-        return evaluated_sweeps(rng, flat, states, lambda _: float(reader(point)[0]), n_sweeps)
-
-    return Road.EVALUATED, reason, sweep
-
-
-def _differentiated(density, x, site):
-    """Log-density and its gradient in the states, seen as real numbers."""
-    real = x.type.clone(dtype="float64")()
-    smooth = graph_replace(density, {x: real}, strict=False)
-    reader = site.reader([density, graph_replace(grad(smooth, real), {real: x.astype("float64")})])
-
-    def value_and_slope(point):
-        value, slope = reader(point)
-        return float(value), np.asarray(slope).ravel()
-
-    return value_and_slope
+            return Road.BALANCED, "its gradient informs the moves", sweep
+    return Road.EVALUATED, reason, evaluated(density, x, states, site.reader)
