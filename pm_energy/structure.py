@@ -95,8 +95,8 @@ def flatten(value):
     >>> structure, leaves = flatten(pme.Ising(lattice=(3, 3), coupling=0.5))
     >>> [leaf.eval().item() for leaf in leaves]  # coupling and field
     [0.5, 0.0]
-    >>> float(unflatten(structure, [1.0, 0.0])(np.ones((3, 3))))
-    -18.0
+    >>> unflatten(structure, leaves).sites
+    Lattice(shape=(3, 3), periodic=(True, True), triangular=False)
     """
     if _is_tensor(value):
         if not isinstance(value, Variable):

@@ -22,8 +22,9 @@ from pm_energy.forms import (
     normal_form,
 )
 from pm_energy.quadratic import NotQuadratic, affine_failure
+from pm_energy.roads import sweeper
 
-DERIVED = ["sum of other graphs", "clamped twice", "clamped joined", "sum of clamped", *FUNCTIONS]
+DERIVED = ["sum of other graphs", "clamped twice", "sum of clamped", *FUNCTIONS]
 
 TWO_STATE = [
     name
@@ -135,6 +136,16 @@ def test_forms_keep_lattices_and_graphs_sparse():
     assert potts.label == "3-state couplings on a 2000 x 2000 lattice"
 
 
+@pytest.mark.parametrize("energy", [pme.Ising(0.3, lattice=(6, 6)), pme.Potts(3, lattice=(6, 6))])
+def test_sweeps_over_a_lattice_with_one_coupling_make_no_edge_list(energy):
+    form, domain = find_form(energy), single_block(energy).domain
+    tensors = evaluate_once([pt.as_tensor(t) for t in form.tensors])
+    x = np.full((6, 6), domain.states[0])
+    sweeper(form, domain)(np.random.default_rng(1), x, tensors, None, 2)
+    assert "edges" not in vars(form.sites)
+    assert np.isin(x, domain.states).all()
+
+
 @pytest.mark.parametrize(
     ("energy", "reason"),
     [
@@ -157,9 +168,10 @@ def test_what_has_no_derived_form_says_why(energy, reason):
 
 def test_a_tempered_free_energy_has_no_form():
     """Its hidden units are at another temperature than its visible ones."""
-    for inner in (pme.Marginal(rbm()), pme.Sum((pme.Marginal(rbm()), pme.Marginal(rbm())))):
+    held = pme.Clamped(pme.Marginal(rbm()), [True, False, False], [1, 0, 0])
+    for inner in (pme.Marginal(rbm()), pme.Sum((pme.Marginal(rbm()), pme.Marginal(rbm()))), held):
         assert normal_form(pme.Tempered(inner, 0.5)) is None
-        assert normal_form(pme.Clamped(inner, [True, False, False], [1, 0, 0])) is None
+    assert normal_form(held).form.kind == "marginal"
 
 
 def test_a_gaussian_layer_has_no_form():

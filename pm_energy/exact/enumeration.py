@@ -143,7 +143,9 @@ def moments(energy):
         mean += p @ code
         second += code.T @ (p[:, None] * code)
     variance = square - entropy**2
-    return Moments(log_z, float(entropy - log_z), float(variance), mean.reshape(block.code_shape), second)
+    return Moments(
+        log_z, float(entropy - log_z), float(variance), mean.reshape(block.code_shape), second
+    )
 
 
 def _encode(states, domain):
