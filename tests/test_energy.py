@@ -261,3 +261,10 @@ def test_scalar_units_and_integer_shapes():
     assert pme.energy_from_function(lambda x: x.sum(-1), pme.Real(), np.int64(3)).event_shape == (
         3,
     )
+
+
+def test_parameters_are_copies():
+    coupling, field = np.ones(2), np.zeros(3)
+    energy = pme.Ising(coupling, field, graph=[[0, 1], [1, 2]])
+    coupling[:], field[:] = 7.0, 7.0
+    assert energy(np.ones(3)) == -2.0
