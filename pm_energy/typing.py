@@ -1,8 +1,10 @@
 """Types used in signatures."""
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from pytensor.graph.basic import Variable
+from numpy.typing import NDArray
 
 type Array = NDArray[np.generic]
-type TensorLike = ArrayLike | Variable  # a number, an array or a PyTensor variable, random or not
+# A number, an array or a PyTensor variable, random or not. No narrower type knows their arithmetic.
+type TensorLike = Any
