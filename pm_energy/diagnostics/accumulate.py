@@ -72,7 +72,7 @@ class FieldAccumulator:
         return [sum(len(block["changes"]) for block in blocks) for blocks in self._scalars]
 
     def update(self, x, chain=0):
-        """Take in a draw (*shape), or a block of successive draws (B, *shape), of one chain.
+        """Take in a draw, or successive draws along a leading axis, of one chain.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class FieldAccumulator:
         self._last[chain] = x[-1].copy()
 
     def dataset(self):
-        """Return ``probability`` (*sites, state), ``mode`` and ``entropy`` (*sites)."""
+        """Return maps over the sites: ``probability`` (with ``state``), ``mode`` and ``entropy``."""
         total = sum(self.n_draws)
         if total == 0:
             raise ValueError("no draws were taken in yet; call update first")

@@ -70,7 +70,7 @@ def posterior_mode(data, var_name=None, states=None):
     References
     ----------
     .. [1] Marroquin, Mitter & Poggio (1987), Journal of the American Statistical Association 82,
-    76-89.
+       76-89.
     """
     p = site_probabilities(data, var_name, states)
     best = p.argmax("state")
