@@ -10,6 +10,8 @@ from pytensor.compile.mode import Mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import explicit_graph_inputs, io_toposort
+from pytensor.scalar.basic import Cast
+from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.random.op import RNGConsumerOp
 
 from pm_energy.energy import blocks_of, evaluate
@@ -17,6 +19,7 @@ from pm_energy.structure import flatten, leaf_specs, unflatten
 from pm_energy.validate import numeric_array, states_in_domain
 
 ONCE = Mode(linker="py", optimizer="fast_compile")  # no compiler at all: for what runs a few times
+COMPILER_PAYS = 2**22  # numbers that Python loops over in the seconds that compiling takes
 
 
 def compile_function(inputs, outputs, mode=None):
@@ -60,12 +63,42 @@ def is_constant(outputs):
     return all(isinstance(v, SharedVariable) for v in explicit_graph_inputs(outputs))
 
 
+def energy_function(energy, rows):
+    """Return a function from batches of states to their energies.
+
+    Parameters
+    ----------
+    energy : Energy
+        With numeric parameters.
+    rows : int
+        For how many states in all: that decides whether a compiler pays.
+
+    Returns
+    -------
+    callable
+        Takes arrays (B, *block) of the domains' dtypes, which it trusts, for each block.
+    """
+    structure, leaves = flatten(energy)
+    values = numeric_leaves(leaves)
+    fn = _energy_graph(structure, ONCE)
+    numbers = sum(math.prod(block.code_shape) for block in blocks_of(energy))
+    if rows * numbers > COMPILER_PAYS and _has_python_loops(fn):
+        fn = _energy_graph(structure, None)
+    return lambda *states: fn(*states, *values)
+
+
 @lru_cache(maxsize=128)
-def _energy_function(structure):
+def _energy_graph(structure, mode):
     leaves = [pt.tensor(dtype=leaf.dtype, shape=leaf.shape) for leaf in leaf_specs(structure)]
     energy = unflatten(structure, leaves)
     states = [pt.tensor(dtype=b.domain.dtype, shape=(None, *b.shape)) for b in blocks_of(energy)]
-    return compile_function([*states, *leaves], evaluate(energy, *states), mode=ONCE)
+    return compile_function([*states, *leaves], evaluate(energy, *states), mode=mode)
+
+
+def _has_python_loops(fn):
+    """Whether a function without compiler calls Python for each element, for want of a ufunc."""
+    ops = [node.op for node in fn.maker.fgraph.apply_nodes if isinstance(node.op, Elemwise)]
+    return any(not op.nfunc_spec and not isinstance(op.scalar_op, Cast) for op in ops)
 
 
 def energy_values(energy, *states):
@@ -93,7 +126,6 @@ def energy_values(energy, *states):
     >>> pme.energy_values(pme.Ising(lattice=(3, 3)), np.ones((1, 3, 3)))
     array([-18.])
     """
-    structure, leaves = flatten(energy)
     blocks = blocks_of(energy)
     if len(states) != len(blocks):
         raise ValueError(
@@ -107,13 +139,12 @@ def energy_values(energy, *states):
             raise ValueError(f"states must have shape ({wanted}), got {x.shape}")
         if len(x) != len(arrays[0]):
             raise ValueError(f"states of the blocks differ in number: {len(arrays[0])}, {len(x)}")
-    values = numeric_leaves(leaves)
-    fn = _energy_function(structure)
+    fn = energy_function(energy, len(arrays[0]))
     # parts of at most 8 MB of floats, so that enumerating 2**24 states stays small
     step = max(1, 2**20 // max(1, *(math.prod(b.code_shape) for b in blocks)))
     out = np.empty(len(arrays[0]))
     for i in range(0, len(out), step):
-        out[i : i + step] = fn(*[x[i : i + step] for x in arrays], *values)
+        out[i : i + step] = fn(*[x[i : i + step] for x in arrays])
     return out
 
 

@@ -7,6 +7,7 @@ import pytensor.tensor as pt
 import pytest
 
 import pm_energy as pme
+from pm_energy import compile
 from pm_energy.compile import compile_function, evaluate_once, is_constant, numeric_leaves
 
 RING = pme.Ising(lattice=(3,))
@@ -20,6 +21,25 @@ def test_parts_of_a_large_batch_make_the_whole():
     for start in (0, 99_997, 199_993):
         rows = slice(start, start + 7)
         np.testing.assert_array_equal(pme.energy_values(potts, x[rows]), whole[rows])
+
+
+def test_a_compiler_is_asked_where_python_would_loop_over_many_elements(monkeypatch):
+    """NumPy has no softplus; the compiled function gives the same energies."""
+    rbm = pme.Marginal(pme.RBM(np.random.default_rng(3).normal(size=(3, 2))))
+    x = np.random.default_rng(4).integers(0, 2, size=(9, 3))
+    plain = pme.energy_values(rbm, x)
+    asked = []
+
+    def record(inputs, outputs, mode=None):
+        asked.append(mode)
+        return compile_function(inputs, outputs, mode)
+
+    monkeypatch.setattr(compile, "compile_function", record)
+    monkeypatch.setattr(compile, "COMPILER_PAYS", 26)
+    np.testing.assert_allclose(pme.energy_values(rbm, x), plain, rtol=1e-14)
+    assert asked == [None]
+    pme.energy_values(pme.Ising(lattice=(7,)), np.ones((9, 7)))  # ufuncs only
+    assert asked == [None, compile.ONCE]
 
 
 def test_no_states_have_no_energies():

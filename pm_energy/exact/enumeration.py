@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from pm_energy.compile import energy_values
+from pm_energy.compile import energy_function
 from pm_energy.energy import single_block
 
 LIMIT = 2.0**24  # states
@@ -52,12 +52,14 @@ def _affordable(block):
     return int(total)
 
 
-def _chunks(energy, size=2**16):
+def _chunks(energy):
     block = single_block(energy)
     total = _affordable(block)
+    cost = energy_function(energy, total)
+    size = max(1, min(2**16, 2**20 // math.prod(block.code_shape)))  # 8 MB of floats
     for start in range(0, total, size):
         states = states_between(block, start, min(start + size, total))
-        yield states, energy_values(energy, states)
+        yield states, np.broadcast_to(cost(states), len(states))
 
 
 def log_partition(energy):
@@ -176,7 +178,7 @@ def distribution(energy):
     ([[-1, -1], [-1, 1], [1, -1], [1, 1]], [0.25, 0.25, 0.25, 0.25])
     """
     states = all_states(single_block(energy))
-    cost = energy_values(energy, states)
+    cost = np.concatenate([cost for _, cost in _chunks(energy)])
     return states, np.exp(-cost - logsumexp(-cost))
 
 
