@@ -86,62 +86,62 @@ def _tempered(energy, beta):
 class Boltzmann(Distribution):
     r"""The distribution :math:`p(x) = \exp(-E(x) / T) / Z` of an energy.
 
-        Discrete energies give integer states, sampled by :class:`~pm_energy.EnergyGibbs` by itself;
-        continuous ones are sampled by NUTS. An energy with a visible and a hidden layer gives the
-        visible layer, the hidden one summed out; temperature acts on both.
+    Discrete energies give integer states, sampled by :class:`~pm_energy.EnergyGibbs` by itself;
+    continuous ones are sampled by NUTS. An energy with a visible and a hidden layer gives the
+    visible layer, the hidden one summed out; temperature acts on both.
 
-        Parameters
-        ----------
-        energy : Energy
-            What :mod:`pm_energy` offers, a dataclass of your own, or
-            :func:`~pm_energy.energy_from_function`. Its parameters may be random variables.
-        temperature : tensor_like, shape ()
-            T, in the units of the energy.
-        log_partition : None, "exact", "pseudolikelihood" or callable
-            How log Z is found. By default it is left out where it is a constant; where a parameter
-            depends on a random variable it is exact, or an error lists the choices. "exact" asks for it
-            everywhere: where log p itself counts, as in the components of a mixture. "pseudolikelihood"
-            replaces p by the product of the conditionals [1]_, an approximation. A callable takes
-            the energy and returns log Z, or what you take for it, as a PyTensor expression.
-        **kwargs
-            ``dims``, ``shape``, ``observed``, ``initval`` and so on, as for any PyMC distribution.
-            Batch axes lead. Missing (masked or NaN) entries of ``observed`` are imputed: they become
-            the variable ``{name}_unobserved``, and ``name`` the whole field.
+    Parameters
+    ----------
+    energy : Energy
+        What :mod:`pm_energy` offers, a dataclass of your own, or
+        :func:`~pm_energy.energy_from_function`. Its parameters may be random variables.
+    temperature : tensor_like, shape ()
+        T, in the units of the energy.
+    log_partition : None, "exact", "pseudolikelihood" or callable
+        How log Z is found. By default it is left out where it is a constant; where a parameter
+        depends on a random variable it is exact, or an error lists the choices. "exact" asks for it
+        everywhere: where log p itself counts, as in the components of a mixture. "pseudolikelihood"
+        replaces p by the product of the conditionals [1]_, an approximation. A callable takes
+        the energy and returns log Z, or what you take for it, as a PyTensor expression.
+    **kwargs
+        ``dims``, ``shape``, ``observed``, ``initval`` and so on, as for any PyMC distribution.
+        Batch axes lead. Missing (masked or NaN) entries of ``observed`` are imputed: they become
+        the variable ``{name}_unobserved``, and ``name`` the whole field.
 
-        Raises
-        ------
-        ValueError
-            If a shape contradicts the energy's, observed or initial states lie outside the domain, a
-            random variable reaches the formula by closure, or log Z matters and is not available.
+    Raises
+    ------
+    ValueError
+        If a shape contradicts the energy's, observed or initial states lie outside the domain, a
+        random variable reaches the formula by closure, or log Z matters and is not available.
 
-        Notes
-        -----
-        All units of a field are *one* observation: log p does not split over sites. So
-        ``log_likelihood`` holds one number a draw, and leave-one-out estimates (``az.loo``) over the
-        sites of an observed field do not exist. ``pm.find_MAP`` moves continuous variables only:
-        discrete fields stay at their initial values, as every discrete variable in PyMC does.
-        ``pm.fit`` and the external NUTS samplers refuse models with discrete variables. ``pm.observe``
+    Notes
+    -----
+    All units of a field are *one* observation: log p does not split over sites. So
+    ``log_likelihood`` holds one number a draw, and leave-one-out estimates (``az.loo``) over the
+    sites of an observed field do not exist. ``pm.find_MAP`` moves continuous variables only:
+    discrete fields stay at their initial values, as every discrete variable in PyMC does.
+    ``pm.fit`` and the external NUTS samplers refuse models with discrete variables. ``pm.observe``
     and ``pm.do`` take arrays in the dtype of the variable only (``int8``).
 
-        Forward draws (``pm.draw``, predictive sampling) are exact up to 2**16 states, for ferromagnets
-        of any size and for energies with a ``draw`` method; otherwise see :mod:`pm_energy.draws`.
+    Forward draws (``pm.draw``, predictive sampling) are exact up to 2**16 states, for ferromagnets
+    of any size and for energies with a ``draw`` method; otherwise see :mod:`pm_energy.draws`.
 
     States are small integers, and PyTensor computes functions of ``int8`` alone, such as
     ``pm.math.exp(z)`` or ``pm.math.sigmoid(0.5 * z)``, in single precision. Where seven digits are
     too few write ``z.astype("float64")``.
 
-        References
-        ----------
-        .. [1] Besag (1975), The Statistician 24, 179-195.
+    References
+    ----------
+    .. [1] Besag (1975), The Statistician 24, 179-195.
 
-        Examples
-        --------
-        >>> import pymc as pm
-        >>> import pm_energy as pme
-        >>> with pm.Model():
-        ...     z = pme.Boltzmann("z", pme.Ising(lattice=(8, 8), coupling=0.3))
-        >>> z.type.shape, z.dtype
-        ((8, 8), 'int8')
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> import pm_energy as pme
+    >>> with pm.Model():
+    ...     z = pme.Boltzmann("z", pme.Ising(lattice=(8, 8), coupling=0.3))
+    >>> z.type.shape, z.dtype
+    ((8, 8), 'int8')
     """
 
     rv_type = EnergyRV

@@ -76,7 +76,7 @@ def _(form: SpinPairs, domain, update="heat-bath"):
     def log_odds(bias, weights):  # shape (1,) or (n,)
         return np.ravel(bias if weights is None else bias + (weights[1] - weights[0]))
 
-    if is_plain_lattice(form):
+    if isinstance(sites, Lattice) and is_plain_lattice(form):
 
         def sweep(rng, x, tensors, weights, n_sweeps):
             coupling, bias = tensors
@@ -110,8 +110,6 @@ def _(form: SpinPairs, domain, update="heat-bath"):
 @sweeper.register
 def _(form: PottsPairs, domain, update="heat-bath"):
     sites, q = form.sites, form.q
-    # on a lattice the counts of all states share a word, which many states do not
-    by_arithmetic = is_plain_lattice(form) and 2 * len(sites.shape) < 2 ** (64 // q)
 
     def site_weights(log_weight, weights, shape):
         table = np.broadcast_to(log_weight, (*shape, q)).reshape(-1, q)
@@ -119,9 +117,14 @@ def _(form: PottsPairs, domain, update="heat-bath"):
             table = table + weights.reshape(q, -1).T
         return np.ascontiguousarray(table)
 
-    if by_arithmetic:
+    # by index arithmetic the counts of all states share a word, which many states do not
+    if (
+        isinstance(sites, Lattice)
+        and is_plain_lattice(form)
+        and 2 * len(sites.shape) < 2 ** (64 // q)
+    ):
 
-        def sweep(rng, x, tensors, weights, n_sweeps):
+        def lattice_sweep(rng, x, tensors, weights, n_sweeps):
             coupling, log_weight = tensors
             table = site_weights(log_weight, weights, x.shape)
             return potts_lattice_sweeps(
@@ -135,7 +138,7 @@ def _(form: PottsPairs, domain, update="heat-bath"):
                 update,
             )
 
-        return sweep
+        return lattice_sweep
     indptr, indices, csr_values = _bond_matrix(sites)
     order = color_order(indptr, indices)
 

@@ -101,7 +101,7 @@ class FieldAccumulator:
         self._last[chain] = x[-1].copy()
 
     def dataset(self):
-        """Return maps over the sites: ``probability`` (with ``state``), ``mode`` and ``entropy``."""
+        """Return maps over the sites: ``probability`` of each state, ``mode``, ``entropy``."""
         total = sum(self.n_draws)
         if total == 0:
             raise ValueError("no draws were taken in yet; call update first")

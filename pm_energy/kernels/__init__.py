@@ -1,0 +1,1 @@
+"""Loops over arrays: numba and numpy only, no PyMC and no PyTensor."""

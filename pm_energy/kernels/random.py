@@ -1,7 +1,7 @@
 """Random words for kernels: xoshiro256+ (Blackman & Vigna 2021), seeded from a numpy Generator.
 
-A kernel keeps the four words in local variables, where the compiler holds them in registers; that is
-three times faster than calling ``Generator.random`` once a site. Lanes run several streams side by
+A kernel keeps the four words in local variables, where the compiler holds them in registers; that
+is several times faster than calling ``Generator.random`` once a site. Lanes run streams side by
 side, for loops that the compiler turns into SIMD.
 
 The lowest bits of xoshiro256+ are weak: use the top ones.

@@ -30,7 +30,7 @@ class EnergyStep(BlockedStep):
     """Sweeps over one discrete Boltzmann variable. Subclasses say by which plan."""
 
     default_blocked = False
-    stats_dtypes_shapes: ClassVar = {
+    stats_dtypes_shapes: ClassVar[dict[str, tuple]] = {
         "boltzmann_energy": (np.float64, []),
         "flip_rate": (np.float64, []),
         "road": (np.int64, []),
