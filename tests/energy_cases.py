@@ -110,3 +110,13 @@ AFFINE = {
     if name not in MARGINALS and name not in ("spin function", "binary function")
 }
 ALL = WITH_FORM | CUBIC
+# one of each kind, for properties that a single formula proves for its whole class
+EACH_KIND = {
+    name: ALL[name]
+    for name in (
+        "ising field", "ising bonds", "ising graph", "ising dense", "binary machine",
+        "spin machine", "potts states", "potts bonds", "potts dense", "marginal binary spin",
+        "hidden units", "joined spin", "tempered twice", "sum of bonds", "sum of machines",
+        "clamped machine", "clamped potts", "spin function", "plane of bits", "cubic",
+    )
+}  # fmt: skip

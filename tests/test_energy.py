@@ -3,7 +3,7 @@
 import numpy as np
 import pytensor.tensor as pt
 import pytest
-from energy_cases import AFFINE, ALL, ISING, MACHINES, MARGINALS, POTTS, WITH_FORM, rbm
+from energy_cases import AFFINE, ALL, EACH_KIND, ISING, MACHINES, MARGINALS, POTTS, WITH_FORM, rbm
 from pytensor.gradient import grad
 from scipy.special import logsumexp
 
@@ -14,10 +14,7 @@ from pm_energy.exact.enumeration import all_states
 from pm_energy.quadratic import NotQuadratic
 from pm_energy.structure import symbolic_like
 
-# one of each kind: the normal forms are compared with these couplings for all
-QUADRATIC = ["ising field", "ising bonds", "ising dense", "binary machine", "potts bonds",
-             "potts dense", "joined spin", "tempered twice", "sum of bonds", "clamped potts",
-             "spin function", "plane of bits"]  # fmt: skip
+QUADRATIC = [name for name in EACH_KIND if name not in (*MARGINALS, "cubic")]
 
 
 def random_states(energy, batch, seed=1):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytensor.tensor as pt
 import pytest
-from energy_cases import ALL, CUBIC, FUNCTIONS, JOINED, MARGINALS, WITH_FORM, rbm
+from energy_cases import CUBIC, EACH_KIND, FUNCTIONS, JOINED, MARGINALS, WITH_FORM, rbm
 from scipy.special import logsumexp
 
 import pm_energy as pme
@@ -28,8 +28,8 @@ DERIVED = ["sum of other graphs", "clamped twice", "sum of clamped", *FUNCTIONS]
 
 TWO_STATE = [
     name
-    for name, energy in WITH_FORM.items()
-    if name not in MARGINALS and single_block(energy).domain.code_ndim == 0
+    for name, energy in (EACH_KIND | FUNCTIONS).items()
+    if name not in (*MARGINALS, *CUBIC) and single_block(energy).domain.code_ndim == 0
 ]
 
 
@@ -189,7 +189,7 @@ def test_wrong_form_is_noticed():
             assert_same_conditionals(wrong, energy)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH_KIND)
 def test_affinity_is_found_where_it_is(name):
     not_affine = name in MARGINALS or name in ("spin function", "binary function")
-    assert (affine_failure(ALL[name]) is not None) == not_affine
+    assert (affine_failure(EACH_KIND[name]) is not None) == not_affine

@@ -3,7 +3,7 @@
 import numpy as np
 import pytensor.tensor as pt
 import pytest
-from energy_cases import ALL
+from energy_cases import EACH_KIND
 from pytensor.gradient import grad
 from scipy.special import log_softmax
 
@@ -25,9 +25,9 @@ def log_conditionals(energy, x):
     return total
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EACH_KIND)
 def test_it_is_the_product_of_the_conditionals(name):
-    energy = ALL[name]
+    energy = EACH_KIND[name]
     block = single_block(energy)
     x = np.random.default_rng(1).choice(block.domain.states, size=block.shape)
     value = evaluate_once(log_pseudolikelihood(energy, pt.as_tensor(x)))
@@ -45,7 +45,7 @@ def test_it_is_the_likelihood_of_independent_units():
 
 def test_its_expected_gradient_vanishes_at_the_truth():
     """Besag's estimating equation is unbiased."""
-    energy = ALL["ising bonds"]
+    energy = EACH_KIND["ising bonds"]
     states, p = pme.exact.distribution(energy)
     twin, inputs, leaves = symbolic_like(energy)
     x = pt.tensor(shape=(2, 3), dtype="int8")
