@@ -153,7 +153,7 @@ def total():
 
 def blurred():
     z = pme.Boltzmann("z", pme.BoltzmannMachine(np.zeros((6, 6)), 0.3))
-    pm.Normal("y", RNG.normal(size=(4, 6)) @ z, 1.0, observed=RNG.normal(size=4))
+    pm.Normal("y", (RNG.normal(size=(4, 6)) * z).sum(-1), 1.0, observed=RNG.normal(size=4))
 
 
 def blurred_categories():
@@ -169,7 +169,7 @@ def margin():
 def looked_up():
     table = pt.as_tensor(RNG.normal(size=64))
     z = pme.Boltzmann("z", ISING)
-    pm.Potential("table", table[((z + 1) // 2).ravel() @ (2 ** np.arange(6))])
+    pm.Potential("table", table[((z + 1) // 2 * (2 ** np.arange(6)).reshape(SHAPE)).sum()])
 
 
 MODELS = {
