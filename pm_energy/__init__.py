@@ -23,6 +23,8 @@ _HOMES = {
     "pm_energy.energies.gaussian_mixture": ("GaussianMixtureEnergy",),
     "pm_energy.energies.multimodal": ("Eggbox", "GaussianShells"),
     "pm_energy.energy": (
+        "Block",
+        "Energy",
         "couplings",
         "energy_from_function",
         "evaluate",
