@@ -18,7 +18,16 @@ from pm_energy.validate import parameter, positive_int
 
 
 class Block(NamedTuple):
-    """A set of units: their domain and the shape they are laid out in."""
+    """A set of units: their domain and the shape they are laid out in.
+
+    An energy over several sets has ``blocks``, a tuple of these, in the order of its call.
+
+    Examples
+    --------
+    >>> import pm_energy as pme
+    >>> pme.RBM([[1.0], [-1.0]]).blocks
+    (Block(domain=Binary(), shape=(2,)), Block(domain=Binary(), shape=(1,)))
+    """
 
     domain: Domain
     shape: tuple

@@ -41,7 +41,7 @@ WHO_MAY_IMPORT = {
     "joblib": {"sampling", "training", "estimators"},
 }  # fmt: skip
 KERNELS_IMPORT = {"numpy", "numba", "llvmlite", "pm_energy", *sys.stdlib_module_names}
-WITHOUT_EXAMPLE = {"Real", "Road", "Recall", "Retrieval", "EnergyGibbs", "EnergyCluster"}
+WITHOUT_EXAMPLE = {"Energy", "Real", "Road", "Recall", "Retrieval"}
 
 
 def modules():
