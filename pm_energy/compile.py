@@ -22,16 +22,30 @@ ONCE = Mode(linker="py", optimizer="fast_compile")  # no compiler at all: for wh
 COMPILER_PAYS = 2**22  # numbers that Python loops over in the seconds that compiling takes
 
 
+class CompiledFunction:
+    """A function of arrays; where it is unpickled, it is compiled again in the same way."""
+
+    def __init__(self, inputs, outputs, mode):
+        self._recipe = inputs, outputs, mode
+        with pytensor.config.change_flags(numba__fastmath=False):
+            self._function = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
+        self._function.trust_input = True
+
+    def __call__(self, *arrays):
+        """Evaluate at arrays of the dtypes of the inputs."""
+        return self._function(*arrays)
+
+    def __reduce__(self):
+        return CompiledFunction, self._recipe
+
+
 def compile_function(inputs, outputs, mode=None):
     """Compile a function that trusts its inputs.
 
-    Fast-math is off: with it, a cold and a warm compiler cache give different bits, enough to part
-    two chains with the same seed.
+    Fast-math is off: with it, a cold and a warm compiler cache give different bits, and so do a
+    function and its pickle, enough to part two chains with the same seed.
     """
-    with pytensor.config.change_flags(numba__fastmath=False):
-        fn = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
-    fn.trust_input = True
-    return fn
+    return CompiledFunction(inputs, outputs, mode)
 
 
 def evaluate_once(outputs):

@@ -5,7 +5,7 @@ from pymc.step_methods import STEP_METHODS
 
 from pm_energy.compile import ONCE
 from pm_energy.distributions import Boltzmann
-from pm_energy.step_methods.base import is_discrete_boltzmann
+from pm_energy.step_methods.base import discrete_fields
 from pm_energy.step_methods.cluster import EnergyCluster
 from pm_energy.step_methods.gibbs import EnergyGibbs
 from pm_energy.step_methods.plan import Road, make_plan
@@ -40,6 +40,5 @@ def explain_sampler(model=None):
     """
     model = pm.modelcontext(model)
     point = model.initial_point()
-    fields = [rv for rv in model.free_RVs if is_discrete_boltzmann(rv)]
-    plans = {rv.name: make_plan(model, rv, point, {"mode": ONCE}) for rv in fields}
+    plans = {rv.name: make_plan(model, rv, point, {"mode": ONCE}) for rv in discrete_fields(model)}
     return {name: f"{plan.road.name}: {plan.reason}" for name, plan in plans.items()}

@@ -18,6 +18,11 @@ from pm_energy.validate import positive_int
 _log = logging.getLogger("pymc").getChild("pm_energy")  # speaks where PyMC names its samplers
 
 
+def discrete_fields(model):
+    """The free discrete Boltzmann variables of a model."""
+    return [rv for rv in model.free_RVs if is_discrete_boltzmann(rv)]
+
+
 def is_discrete_boltzmann(rv):
     """Whether a random variable is a Boltzmann variable of discrete units."""
     op = getattr(rv.owner, "op", None)
@@ -36,8 +41,15 @@ class EnergyStep(BlockedStep):
         "road": (np.int64, []),
     }
 
+    def __new__(cls, *args, **kwargs):
+        """Make a step for each variable: of all fields of the model, if none are named."""
+        if not args and kwargs.get("vars") is None:
+            kwargs["vars"] = discrete_fields(pm.modelcontext(kwargs.get("model")))
+        return super().__new__(cls, *args, **kwargs)
+
     def __init__(self, vars, sweeps_per_draw, model, rng, initial_point, compile_kwargs):
         model = pm.modelcontext(model)
+        vars = discrete_fields(model) if vars is None else vars
         values = get_value_vars_from_user_vars(vars, model)
         rvs = [model.values_to_rvs[value] for value in values]
         if len(rvs) != 1 or not is_discrete_boltzmann(rvs[0]):

@@ -28,7 +28,8 @@ class EnergyCluster(EnergyStep):
 
     Parameters
     ----------
-    vars : list of one variable
+    vars : list of variables, optional
+        All discrete Boltzmann variables of the model by default, each with a step of its own.
     algorithm : {"swendsen-wang", "wolff"}
         All clusters at once [1]_, or one cluster at a time [2]_.
     sweeps_per_draw : int
@@ -46,6 +47,18 @@ class EnergyCluster(EnergyStep):
     ----------
     .. [1] Swendsen & Wang (1987), Physical Review Letters 58, 86-88.
     .. [2] Wolff (1989), Physical Review Letters 62, 361-364.
+
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> import pm_energy as pme
+    >>> with pm.Model():
+    ...     z = pme.Boltzmann("z", pme.Potts(3, lattice=(8, 8), coupling=1.0))
+    ...     trace = pm.sample(
+    ...         100, step=pme.EnergyCluster(), chains=1, progressbar=False, quiet=True
+    ...     )
+    >>> trace["posterior"]["z"].shape
+    (1, 100, 8, 8)
     """
 
     name = "energy_cluster"
@@ -53,7 +66,7 @@ class EnergyCluster(EnergyStep):
 
     def __init__(
         self,
-        vars,
+        vars=None,
         *,
         algorithm="swendsen-wang",
         sweeps_per_draw=1,

@@ -28,7 +28,8 @@ class EnergyGibbs(EnergyStep):
 
     Parameters
     ----------
-    vars : list of one variable
+    vars : list of variables, optional
+        All discrete Boltzmann variables of the model by default, each with a step of its own.
     sweeps_per_draw : int
         Sweeps over all units between two draws.
     update : {"heat-bath", "suwa-todo"}
@@ -44,6 +45,17 @@ class EnergyGibbs(EnergyStep):
     References
     ----------
     .. [1] Suwa & Todo (2010), Physical Review Letters 105, 120603.
+
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> import pm_energy as pme
+    >>> with pm.Model():
+    ...     z = pme.Boltzmann("z", pme.Ising(lattice=(8, 8), coupling=0.3))
+    ...     step = pme.EnergyGibbs(sweeps_per_draw=5)
+    ...     trace = pm.sample(100, step=step, chains=1, progressbar=False, quiet=True)
+    >>> trace["posterior"]["z"].shape
+    (1, 100, 8, 8)
     """
 
     name = "energy_gibbs"
@@ -51,7 +63,7 @@ class EnergyGibbs(EnergyStep):
 
     def __init__(
         self,
-        vars,
+        vars=None,
         *,
         sweeps_per_draw=1,
         update="heat-bath",

@@ -261,10 +261,18 @@ def test_discrete_fields_are_assigned_by_themselves():
 
 def test_a_step_for_each_of_several_fields():
     with pm.Model() as model:
+        pm.Normal("x")
         fields = [pme.Boltzmann(name, ISING) for name in "ab"]
-        both = pme.EnergyGibbs(fields, sweeps_per_draw=2)
-    assert [step.vars for step in both.methods] == [[v] for v in model.value_vars]
-    assert [step.sweeps_per_draw for step in both.methods] == [2, 2]
+        for both in (
+            pme.EnergyGibbs(fields, sweeps_per_draw=2),
+            pme.EnergyGibbs(sweeps_per_draw=2),
+        ):
+            assert [step.vars for step in both.methods] == [[v] for v in model.value_vars[1:]]
+            assert [step.sweeps_per_draw for step in both.methods] == [2, 2]
+    with pm.Model():
+        pm.Normal("x")
+        with pytest.raises(ValueError, match="No free random variables"):
+            pme.EnergyGibbs()
 
 
 @pytest.mark.parametrize(
