@@ -1,6 +1,6 @@
 """Normal form -> cluster updates, for ferromagnets."""
 
-from functools import singledispatch
+from functools import cache, singledispatch
 
 import numpy as np
 
@@ -31,11 +31,16 @@ def cluster_sweeper(form, domain, algorithm="swendsen-wang"):
 def _(form, domain, algorithm="swendsen-wang"):
     sites, q = form.sites, len(domain.states)
     shift = 1 if isinstance(domain, Spin) else 0  # spins -1, +1 are states 0, 1
-    if isinstance(sites, Complete):
-        edges = np.stack(np.triu_indices(sites.n, k=1), axis=1)
-    else:
-        edges = sites.edges
-    indptr, indices, bond = neighbours(edges, sites.n)
+
+    @cache  # a lattice without weights needs no lists
+    def edges():
+        if isinstance(sites, Complete):
+            return np.stack(np.triu_indices(sites.n, k=1), axis=1)
+        return sites.edges
+
+    @cache
+    def csr():
+        return neighbours(edges(), sites.n)
 
     def log_weights(bias, weights, shape):
         if weights is None and not np.any(bias):
@@ -56,8 +61,9 @@ def _(form, domain, algorithm="swendsen-wang"):
             )
         states = (x.reshape(-1) + shift) // (1 + shift)
         table = log_weights(bias, weights, x.shape)
-        values = coupling[edges[:, 0], edges[:, 1]] if coupling.ndim == 2 else coupling
+        values = coupling[tuple(edges().T)] if coupling.ndim == 2 else coupling
         if algorithm == "wolff":
+            indptr, indices, bond = csr()
             values = values[bond] if values.ndim else values
             changes = wolff(rng, states, indptr, indices, values, table, q, n_sweeps)
         elif table is None and is_plain_lattice(form):
@@ -65,7 +71,7 @@ def _(form, domain, algorithm="swendsen-wang"):
                 rng, states, sites.shape, sites.periodic, float(values), q, n_sweeps
             )
         else:
-            changes = swendsen_wang(rng, states, edges, values, table, q, n_sweeps)
+            changes = swendsen_wang(rng, states, edges(), values, table, q, n_sweeps)
         x[...] = ((1 + shift) * states - shift).reshape(x.shape)
         return changes
 

@@ -28,12 +28,12 @@ class CompiledFunction:
     def __init__(self, inputs, outputs, mode):
         self._recipe = inputs, outputs, mode
         with pytensor.config.change_flags(numba__fastmath=False):
-            self._function = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
-        self._function.trust_input = True
+            self.function = pytensor.function(inputs, outputs, mode=mode, on_unused_input="ignore")
+        self.function.trust_input = True
 
     def __call__(self, *arrays):
         """Evaluate at arrays of the dtypes of the inputs."""
-        return self._function(*arrays)
+        return self.function(*arrays)
 
     def __reduce__(self):
         return CompiledFunction, self._recipe
@@ -96,7 +96,7 @@ def energy_function(energy, rows):
     values = numeric_leaves(leaves)
     fn = _energy_graph(structure, ONCE)
     numbers = sum(math.prod(block.code_shape) for block in blocks_of(energy))
-    if rows * numbers > COMPILER_PAYS and _has_python_loops(fn):
+    if rows * numbers > COMPILER_PAYS and _has_python_loops(fn.function):
         fn = _energy_graph(structure, None)
     return lambda *states: fn(*states, *values)
 

@@ -229,8 +229,9 @@ class Graph:
 
     def pairs(self, x, code_ndim=0):
         """Return the two ends of all bonds, arrays (..., n_bonds, *code), in a list of one."""
-        tail = (slice(None),) * code_ndim
-        return [(x[(..., self.edges[:, 0], *tail)], x[(..., self.edges[:, 1], *tail)])]
+        axis = -1 - code_ndim
+        # not by indexing, for which PyTensor would walk the edges in Python
+        return [(x.take(self.edges[:, 0], axis=axis), x.take(self.edges[:, 1], axis=axis))]
 
     def bond_values(self, values):
         """Return a scalar or a vector (n_bonds,) in a list of one."""
