@@ -38,11 +38,6 @@ class CompiledFunction:
     def __reduce__(self):
         return CompiledFunction, self._recipe
 
-    @property
-    def nodes(self):
-        """The operations that were compiled."""
-        return self._function.maker.fgraph.apply_nodes
-
 
 def compile_function(inputs, outputs, mode=None):
     """Compile a function that trusts its inputs.
@@ -116,7 +111,7 @@ def _energy_graph(structure, mode):
 
 def _has_python_loops(fn):
     """Whether a function without compiler calls Python for each element, for want of a ufunc."""
-    ops = [node.op for node in fn.nodes if isinstance(node.op, Elemwise)]
+    ops = [node.op for node in fn.maker.fgraph.apply_nodes if isinstance(node.op, Elemwise)]
     return any(not op.nfunc_spec and not isinstance(op.scalar_op, Cast) for op in ops)
 
 
