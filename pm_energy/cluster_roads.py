@@ -1,11 +1,11 @@
 """Normal form -> cluster updates, for ferromagnets."""
 
-from functools import cache, singledispatch
+from functools import singledispatch
 
 import numpy as np
 
 from pm_energy.domains import Categorical, Spin
-from pm_energy.energies.sites import Complete, neighbours
+from pm_energy.energies.sites import neighbours
 from pm_energy.forms import Held, PottsPairs, SpinPairs
 from pm_energy.kernels.cluster import swendsen_wang, swendsen_wang_lattice, wolff
 from pm_energy.roads import hold, is_plain_lattice
@@ -31,16 +31,8 @@ def cluster_sweeper(form, domain, algorithm="swendsen-wang"):
 def _(form, domain, algorithm="swendsen-wang"):
     sites, q = form.sites, len(domain.states)
     shift = 1 if isinstance(domain, Spin) else 0  # spins -1, +1 are states 0, 1
-
-    @cache  # a lattice without weights needs no lists
-    def edges():
-        if isinstance(sites, Complete):
-            return np.stack(np.triu_indices(sites.n, k=1), axis=1)
-        return sites.edges
-
-    @cache
-    def csr():
-        return neighbours(edges(), sites.n)
+    # Swendsen-Wang reads an edge list, and on a lattice without weights not even that
+    lists = neighbours(sites.edges, sites.n) if algorithm == "wolff" else None
 
     def log_weights(bias, weights, shape):
         if weights is None and not np.any(bias):
@@ -61,9 +53,9 @@ def _(form, domain, algorithm="swendsen-wang"):
             )
         states = (x.reshape(-1) + shift) // (1 + shift)
         table = log_weights(bias, weights, x.shape)
-        values = coupling[tuple(edges().T)] if coupling.ndim == 2 else coupling
-        if algorithm == "wolff":
-            indptr, indices, bond = csr()
+        values = coupling[tuple(sites.edges.T)] if coupling.ndim == 2 else coupling
+        if lists is not None:
+            indptr, indices, bond = lists
             values = values[bond] if values.ndim else values
             changes = wolff(rng, states, indptr, indices, values, table, q, n_sweeps)
         elif table is None and is_plain_lattice(form):
@@ -71,7 +63,7 @@ def _(form, domain, algorithm="swendsen-wang"):
                 rng, states, sites.shape, sites.periodic, float(values), q, n_sweeps
             )
         else:
-            changes = swendsen_wang(rng, states, edges(), values, table, q, n_sweeps)
+            changes = swendsen_wang(rng, states, sites.edges, values, table, q, n_sweeps)
         x[...] = ((1 + shift) * states - shift).reshape(x.shape)
         return changes
 

@@ -45,13 +45,10 @@ def is_plain_lattice(form):
 
 def _bond_matrix(sites):
     """CSR lists of any sites and a function from coupling values to CSR values."""
-    if isinstance(sites, Complete):
-        n = sites.n
-        upper = np.stack(np.triu_indices(n, k=1), axis=1)
-        indptr, indices, bond = neighbours(upper, n)
-        rows = np.repeat(np.arange(n), np.diff(indptr))
-        return indptr, indices, lambda c: np.ascontiguousarray(c[rows, indices])
     indptr, indices, bond = neighbours(sites.edges, sites.n)
+    if isinstance(sites, Complete):
+        rows = np.repeat(np.arange(sites.n), np.diff(indptr))
+        return indptr, indices, lambda c: np.ascontiguousarray(c[rows, indices])
     return indptr, indices, lambda c: np.full(bond.size, c) if np.ndim(c) == 0 else c[bond]
 
 

@@ -149,8 +149,13 @@ def test_suwa_todo(name):
     check(ENERGIES[name], make, random_weights(ENERGIES[name]))
 
 
-@pytest.mark.parametrize("algorithm", ["swendsen-wang", "wolff"])
-@pytest.mark.parametrize("name", FERROMAGNETS)
+@pytest.mark.parametrize(
+    ("name", "algorithm"),
+    [
+        *[(name, "swendsen-wang") for name in FERROMAGNETS],
+        *[(name, "wolff") for name in ("lattice", "bonds", "Potts in a field", "dense")],
+    ],
+)
 def test_cluster_kernels(name, algorithm):
     def make(form, domain):
         return cluster_sweeper(form, domain, algorithm)

@@ -249,6 +249,11 @@ class Complete:
         """The sites in words."""
         return f"all pairs of {self.n} units"
 
+    @cached_property
+    def edges(self):
+        """All pairs (n (n - 1) / 2, 2)."""
+        return np.stack(np.triu_indices(self.n, k=1), axis=1)
+
     @property
     def event_shape(self):
         """Shape of the array of sites."""

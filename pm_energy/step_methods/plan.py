@@ -12,10 +12,11 @@ from enum import IntEnum
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.graph.basic import Constant
 from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
 
-from pm_energy.compile import compile_function, evaluate_once, is_constant
+from pm_energy.compile import compile_function, evaluate_once
 from pm_energy.energy import evaluate, field, single_block
 from pm_energy.forms import find_form
 from pm_energy.graph.factors import split_factors
@@ -69,20 +70,24 @@ class Plan:
 class Reader:
     """Graphs over a model's point -> arrays, compiled once, evaluated only if they can change."""
 
-    def __init__(self, outputs, variables, compile_kwargs):
-        self.constant = evaluate_once(outputs) if is_constant(outputs) else None
-        if self.constant is None:
-            used = set(ancestors(outputs))
-            inputs = [v for v in variables if v in used]
-            self.names = [v.name for v in inputs]
-            self.fn = compile_function(inputs, outputs, **compile_kwargs)
+    def __init__(self, outputs, variables, numbers, compile_kwargs):
+        used = set(ancestors(outputs))
+        inputs = [v for v in variables if v in used]
+        numbers = {v: value for v, value in numbers.items() if v in used}
+        self.constant = None
+        if not inputs:
+            given = {v: pt.constant(value) for v, value in numbers.items()}
+            self.constant = evaluate_once(graph_replace(outputs, given, strict=False))
+            return
+        self.names, self.numbers = [v.name for v in inputs], list(numbers.values())
+        self.fn = compile_function([*inputs, *numbers], outputs, **compile_kwargs)
 
     def __call__(self, point):
         """Evaluate the graphs at a point of the model."""
         if self.constant is not None:
             return self.constant
         # as arrays: some step methods leave numpy scalars in the point
-        return self.fn(*[np.asarray(point[name]) for name in self.names])
+        return self.fn(*[np.asarray(point[name]) for name in self.names], *self.numbers)
 
 
 class _Site:
@@ -91,7 +96,11 @@ class _Site:
     def __init__(self, model, rv, compile_kwargs):
         self.op, self.x = rv.owner.op, model.rvs_to_values[rv]
         self.variables, self.kwargs = model.value_vars, compile_kwargs
-        self.params = model.replace_rvs_by_values(self.op.dist_params(rv.owner))
+        params = model.replace_rvs_by_values(self.op.dist_params(rv.owner))
+        # numbers are inputs: as constants they would be compiled in, anew for every value
+        self.numbers = {p.type(): p.data for p in params if isinstance(p, Constant)}
+        inputs = iter(self.numbers)
+        self.params = [next(inputs) if isinstance(p, Constant) else p for p in params]
         self.core_x, self.leaves = self.op.core_inputs()
         self.core_energy = self.op.energy(self.leaves)
         self.block = single_block(self.core_energy)
@@ -103,7 +112,7 @@ class _Site:
         return vectorize_graph(list(graphs), given) if graphs else []
 
     def reader(self, outputs):
-        return Reader(outputs, self.variables, self.kwargs)
+        return Reader(outputs, self.variables, self.numbers, self.kwargs)
 
 
 def make_plan(model, rv, point, compile_kwargs, make_sweep=sweeper):
