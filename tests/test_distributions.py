@@ -1,5 +1,6 @@
 """Boltzmann as a PyMC distribution: shapes, observed data, log p, log Z, and what is refused."""
 
+import arviz as az
 import cloudpickle
 import numpy as np
 import pandas as pd
@@ -511,6 +512,7 @@ def legacy_random_state():
 
 
 def test_nothing_global_changes():
+    plots = dict(az.rcParams)
     state = legacy_random_state()
     config = {name: getattr(pytensor.config, name) for name in ("mode", "floatX", "cxx", "linker")}
     fastmath = pytensor.config.numba__fastmath
@@ -518,7 +520,10 @@ def test_nothing_global_changes():
         pme.Boltzmann("z", ISING)
     logp(model)
     pm.draw(model["z"], 5, random_seed=1)
+    with model:
+        pm.sample(5, tune=5, chains=1, random_seed=1, progressbar=False, quiet=True)
     assert config == {name: getattr(pytensor.config, name) for name in config}
     assert pytensor.config.numba__fastmath == fastmath
+    assert plots == dict(az.rcParams)
     for before, after in zip(state, legacy_random_state(), strict=True):
         np.testing.assert_array_equal(before, after)

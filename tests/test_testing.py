@@ -187,10 +187,10 @@ def hidden_field():
 class Blind(pme.EnergyGibbs):
     """Sees the prior only: the mistake of sampling a field without its data."""
 
-    def _make_plan(self, model, rv, point, compile_kwargs):
+    def _make_plan(self, model, rv, point, mode):
         with pm.Model() as prior:
             z = pme.Boltzmann("z", pme.Ising(lattice=(2, 3), coupling=0.3))
-        return super()._make_plan(prior, z, point, compile_kwargs)
+        return super()._make_plan(prior, z, point, mode)
 
 
 @pytest.mark.parametrize(("step_type", "is_right"), [(pme.EnergyGibbs, True), (Blind, False)])

@@ -40,5 +40,5 @@ def explain_sampler(model=None):
     """
     model = pm.modelcontext(model)
     point = model.initial_point()
-    plans = {rv.name: make_plan(model, rv, point, {"mode": ONCE}) for rv in discrete_fields(model)}
+    plans = {rv.name: make_plan(model, rv, point, ONCE) for rv in discrete_fields(model)}
     return {name: f"{plan.road.name}: {plan.reason}" for name, plan in plans.items()}

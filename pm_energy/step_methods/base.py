@@ -66,7 +66,7 @@ class EnergyStep(BlockedStep):
             (v, v.get_value(borrow=True)) for v in model.data_vars if isinstance(v, SharedVariable)
         ]
         point = model.initial_point() if initial_point is None else initial_point
-        self.plan = self._make_plan(model, rv, point, compile_kwargs or {})
+        self.plan = self._make_plan(model, rv, point, (compile_kwargs or {}).get("mode"))
         # compile everything now: forked chains would each compile for themselves. A kernel is
         # compiled by a sweep; the other roads, where a sweep may take minutes, before the first one
         x = np.array(point[value.name], order="C")
@@ -75,7 +75,7 @@ class EnergyStep(BlockedStep):
         _log.info(f"{type(self).__name__}: [{rv.name}] {self.road.label}: {self.plan.reason}")
 
     @abstractmethod
-    def _make_plan(self, model, rv, point, compile_kwargs):
+    def _make_plan(self, model, rv, point, mode):
         """Return the :class:`~pm_energy.step_methods.plan.Plan` of the sweeps."""
 
     def setup_chain(self, rng, tune, draws):

@@ -35,7 +35,7 @@ class EnergyCluster(EnergyStep):
     sweeps_per_draw : int
         Swendsen-Wang sweeps, or Wolff clusters, between two draws.
     model, rng, initial_point, compile_kwargs
-        As for PyMC's step methods.
+        As for :class:`EnergyGibbs`.
 
     Raises
     ------
@@ -81,9 +81,9 @@ class EnergyCluster(EnergyStep):
         self.algorithm = algorithm
         super().__init__(vars, sweeps_per_draw, model, rng, initial_point, compile_kwargs)
 
-    def _make_plan(self, model, rv, point, compile_kwargs):
+    def _make_plan(self, model, rv, point, mode):
         make_sweep = partial(cluster_sweeper, algorithm=self.algorithm)
-        plan = make_plan(model, rv, point, compile_kwargs, make_sweep)
+        plan = make_plan(model, rv, point, mode, make_sweep)
         if plan.road is not Road.KERNEL:
             raise ValueError(
                 f"there are no cluster updates of {rv.name}: {plan.reason}; use EnergyGibbs"

@@ -34,8 +34,10 @@ class EnergyGibbs(EnergyStep):
         Sweeps over all units between two draws.
     update : {"heat-bath", "suwa-todo"}
         How a unit with more than two states is resampled. Suwa-Todo avoids staying [1]_.
-    model, rng, initial_point, compile_kwargs
+    model, rng, initial_point
         As for PyMC's step methods.
+    compile_kwargs : dict, optional
+        Of these, ``mode`` is used.
 
     Raises
     ------
@@ -78,8 +80,8 @@ class EnergyGibbs(EnergyStep):
         self.update = update
         super().__init__(vars, sweeps_per_draw, model, rng, initial_point, compile_kwargs)
 
-    def _make_plan(self, model, rv, point, compile_kwargs):
-        return make_plan(model, rv, point, compile_kwargs, partial(sweeper, update=self.update))
+    def _make_plan(self, model, rv, point, mode):
+        return make_plan(model, rv, point, mode, partial(sweeper, update=self.update))
 
     @staticmethod
     def competence(var, has_grad):

@@ -70,7 +70,7 @@ class Plan:
 class Reader:
     """Graphs over a model's point -> arrays, compiled once, evaluated only if they can change."""
 
-    def __init__(self, outputs, variables, numbers, compile_kwargs):
+    def __init__(self, outputs, variables, numbers, mode):
         used = set(ancestors(outputs))
         inputs = [v for v in variables if v in used]
         numbers = {v: value for v, value in numbers.items() if v in used}
@@ -80,22 +80,23 @@ class Reader:
             self.constant = evaluate_once(graph_replace(outputs, given, strict=False))
             return
         self.names, self.numbers = [v.name for v in inputs], list(numbers.values())
-        self.fn = compile_function([*inputs, *numbers], outputs, **compile_kwargs)
+        self.fn = compile_function([*inputs, *numbers], outputs, mode)
 
     def __call__(self, point):
         """Evaluate the graphs at a point of the model."""
         if self.constant is not None:
             return self.constant
-        # as arrays: some step methods leave numpy scalars in the point
-        return self.fn(*[np.asarray(point[name]) for name in self.names], *self.numbers)
+        # as arrays: some step methods leave numpy scalars in the point, some modes give others
+        values = self.fn(*[np.asarray(point[name]) for name in self.names], *self.numbers)
+        return [np.asarray(v) for v in values]
 
 
 class _Site:
     """What all roads share: the variable's value, Op and parameters in terms of values."""
 
-    def __init__(self, model, rv, compile_kwargs):
+    def __init__(self, model, rv, mode):
         self.op, self.x = rv.owner.op, model.rvs_to_values[rv]
-        self.variables, self.kwargs = model.value_vars, compile_kwargs
+        self.variables, self.mode = model.value_vars, mode
         params = model.replace_rvs_by_values(self.op.dist_params(rv.owner))
         # numbers are inputs: as constants they would be compiled in, anew for every value
         self.numbers = {p.type(): p.data for p in params if isinstance(p, Constant)}
@@ -112,15 +113,15 @@ class _Site:
         return vectorize_graph(list(graphs), given) if graphs else []
 
     def reader(self, outputs):
-        return Reader(outputs, self.variables, self.numbers, self.kwargs)
+        return Reader(outputs, self.variables, self.numbers, self.mode)
 
 
-def make_plan(model, rv, point, compile_kwargs, make_sweep=sweeper):
+def make_plan(model, rv, point, mode=None, make_sweep=sweeper):
     """Choose the fastest exact road for a variable of a model.
 
     ``make_sweep(form, domain)`` gives the kernel of a normal form.
     """
-    site = _Site(model, rv, compile_kwargs)
+    site = _Site(model, rv, mode)
     states = site.block.domain.states
     weights, unproven = model_site_log_weights(model, rv, states, point)
     reader = site.reader(site.batched([evaluate(site.core_energy, site.core_x)]))

@@ -7,14 +7,12 @@ import pytest
 from field_models import MODELS, build, field_of, random_point
 
 import pm_energy as pme
-import pm_energy.compile
 from pm_energy import Road
+from pm_energy.compile import ONCE
 from pm_energy.energy import single_block
 from pm_energy.roads import sweeper
 from pm_energy.step_methods.plan import make_plan
 from pm_energy.testing.form_weights import log_weights
-
-ONCE = {"mode": pme.compile.ONCE}  # no compiler
 
 
 def states_of(model, rv, size=12):

@@ -216,6 +216,16 @@ def test_sequential_monte_carlo_runs():
     assert set(np.unique(trace["posterior"]["z"])) == {-1, 1}
 
 
+@pytest.mark.parametrize("name", ["Gaussian", "total"])
+def test_compile_kwargs(name):
+    """Other modes than numba's give the same conditionals; what is no mode is for PyMC."""
+    options = {"compile_kwargs": {"mode": "FAST_COMPILE", "random_seed": 1}}
+    with build(name):
+        slow, fast = (sample(10, tune=5, cores=1, **kwargs) for kwargs in (options, {}))
+    if name == "total":  # no NUTS, whose numbers differ in the last bits
+        np.testing.assert_array_equal(slow["posterior"]["z"], fast["posterior"]["z"])
+
+
 # ---- progress
 
 
