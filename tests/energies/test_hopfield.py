@@ -346,7 +346,7 @@ def test_the_kernel_works_in_place_and_draws_its_order_from_the_generator():
         (lambda: Hopfield.from_patterns([[1, 2]]), "patterns must be in"),
         (lambda: Hopfield.from_patterns([[1, -1, 0]]), "patterns must be in"),
         (lambda: Hopfield.from_patterns([[1, np.nan]]), "patterns must be finite"),
-        (lambda: Hopfield.from_patterns([[1, -1], [1]]), "patterns must be numeric"),
+        (lambda: Hopfield.from_patterns([[1, -1], [1]]), "patterns is no array"),
         (lambda: Hopfield.from_patterns([1, -1]), "patterns must have 2 dimension"),
         (lambda: Hopfield.from_patterns(np.zeros((0, 4))), "patterns must be a non-empty"),
         (lambda: Hopfield.from_patterns(pt.dmatrix()), "patterns must be a non-empty"),
