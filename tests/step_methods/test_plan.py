@@ -11,6 +11,7 @@ from pm_energy import Road
 from pm_energy.compile import ONCE
 from pm_energy.energy import single_block
 from pm_energy.roads import sweeper
+from pm_energy.step_methods import plan, whole_density
 from pm_energy.step_methods.plan import make_plan
 from pm_energy.testing.form_weights import log_weights
 
@@ -58,9 +59,9 @@ def test_what_a_kernel_is_told_is_the_models_density(name, is_right):
 
         return sweep
 
-    plan = make_plan(model, rv, point, ONCE, spy)
+    made = make_plan(model, rv, point, ONCE, spy)
     states, domain = states_of(model, rv)
-    plan.sweep(point, states[0].copy(), None, 1)
+    made.sweep(point, states[0].copy(), None, 1)
     batch = (
         states.ndim - 1 - len(single_block(rv.owner.op.energy(rv.owner.op.core_inputs()[1])).shape)
     )
@@ -77,16 +78,82 @@ def test_what_a_kernel_is_told_is_the_models_density(name, is_right):
     assert (error < 1e-10) == is_right
 
 
+@pytest.mark.parametrize("name", [n for n, (_, road) in MODELS.items() if road is Road.DERIVED])
+def test_what_derived_sweeps_are_told_are_the_conditionals(monkeypatch, name):
+    """Field and weights give the differences of ``model.logp`` in every unit, to 1e-10."""
+    model = build(name)
+    rv = field_of(model)
+    point, told = random_point(model, 5), []
+
+    def spy(rng, x, states, codes, field, weights, n_sweeps):
+        told.append(field(x) @ codes.T + weights.T)
+        return 0
+
+    monkeypatch.setattr(plan, "derived_sweeps", spy)
+    states, domain = states_of(model, rv, size=3)
+    sweep = make_plan(model, rv, point, ONCE).sweep
+    for x in states[:3]:
+        sweep(point, x.copy(), None, 1)
+        for unit, logits in enumerate(told.pop()):
+            flips = np.tile(x, (len(domain.states), 1))
+            flips[:, unit] = domain.states
+            wanted = density(model, rv, point, flips)
+            np.testing.assert_allclose(logits - logits[0], wanted - wanted[0], atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel"),
+    [
+        ("total", "balanced_moves"),
+        ("blurred", "balanced_moves"),
+        ("margin", "balanced_moves"),
+        ("blurred categories", "evaluated_sweeps"),
+        ("looked up", "evaluated_sweeps"),
+    ],
+)
+def test_what_slow_roads_are_told_is_the_models_density(monkeypatch, name, kernel):
+    model = build(name)
+    rv = field_of(model)
+    point, told = random_point(model, 5), []
+
+    def spy(rng, x, states, density, n):
+        told.append(density(x))
+        return 0
+
+    monkeypatch.setattr(whole_density, kernel, spy)
+    states, _ = states_of(model, rv)
+    sweep = make_plan(model, rv, point, ONCE).sweep
+    for x in states:
+        sweep(point, x.copy(), None, 1)
+    found = np.array([value[0] if kernel == "balanced_moves" else value for value in told])
+    wanted = density(model, rv, point, states)
+    np.testing.assert_allclose(found - found[0], wanted - wanted[0], atol=1e-10)
+
+
+def test_moves_are_informed_by_the_gradient(monkeypatch):
+    """Also where the formula was written in integers: ``z.sum()`` is one."""
+    with pm.Model() as model:
+        z = pme.Boltzmann("z", pme.Ising(lattice=(4,), coupling=0.5, field=0.3))
+        pm.Potential("sum", -0.7 * (z.sum() - 2.0) ** 2)
+    told, point = [], model.initial_point()
+    monkeypatch.setattr(whole_density, "balanced_moves", lambda *args: told.append(args[3]) or 0)
+    made = make_plan(model, z, point, ONCE)
+    for x in states_of(model, z)[0]:
+        made.sweep(point, x, None, 1)
+        slope = 0.5 * (np.roll(x, 1) + np.roll(x, -1)) + 0.3 - 1.4 * (x.sum() - 2.0)
+        np.testing.assert_allclose(told.pop()(x)[1], slope, rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_energy_of_a_plan_is_the_energy(name):
     model = build(name)
     rv = field_of(model)
     point = random_point(model, 7)
-    plan = make_plan(model, rv, point, ONCE)
+    made = make_plan(model, rv, point, ONCE)
     states, _ = states_of(model, rv)
     own = model.compile_logp([rv], mode="FAST_COMPILE")
     value = model.rvs_to_values[rv].name
-    found = [plan.energy({**point, value: x}) for x in states]
+    found = [made.energy({**point, value: x}) for x in states]
     wanted = [-own({**point, value: x}) for x in states]
     np.testing.assert_allclose(np.diff(found), np.diff(wanted), atol=1e-9)
 
@@ -133,10 +200,10 @@ def test_what_cannot_change_is_read_once():
     for name, is_constant in (("prior", True), ("data and dims", True), ("random coupling", False)):
         model = build(name)
         point = model.initial_point()
-        plan = make_plan(model, model["z"], point, ONCE, spy)
+        made = make_plan(model, model["z"], point, ONCE, spy)
         changing.clear()
         for seed in (1, 2):
-            plan.sweep(random_point(model, seed), point["z"].copy(), np.random.default_rng(0), 1)
+            made.sweep(random_point(model, seed), point["z"].copy(), np.random.default_rng(0), 1)
         assert (changing[0] is changing[1]) == is_constant
         assert (changing[0] == changing[1]) == is_constant
 
