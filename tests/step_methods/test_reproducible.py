@@ -46,7 +46,7 @@ def test_draws_do_not_depend_on_how_processes_start(context):
     # fields only: what PyMC compiles for its own steps has other bits before it is cached
     with pm.Model() as model:
         z, x = pme.Boltzmann("z", ISING), pme.Boltzmann("x", POTTS)
-        pm.Normal("y", 0.3 * z + x, 1.0, observed=Y)
+        pm.Normal("y", 0.3 * z + x, pm.Data("sigma", 1.0), observed=Y)
     assert draws(model, cores=1).equals(draws(model, cores=2, mp_ctx=context))
 
 
