@@ -1,0 +1,107 @@
+"""Independent draws of a model's prior, in value space: where most paths begin."""
+
+import numpy as np
+import pytensor.tensor as pt
+from pymc.distributions.continuous import FlatRV, HalfFlatRV
+from pymc.distributions.shape_utils import change_dist_size
+from pytensor.graph.replace import graph_replace, vectorize_graph
+from pytensor.graph.traversal import explicit_graph_inputs, io_toposort
+from pytensor.tensor.random.type import RandomType
+
+from pm_energy.compile import ONCE, compile_function
+from pm_energy.draws import TABLE_LIMIT
+from pm_energy.energy import single_block
+from pm_energy.exact.enumeration import count_states
+from pm_energy.random_variable import EnergyRV
+
+
+class PriorDraws:
+    """Draws of all free variables of a model, transformed as its samplers see them.
+
+    Parameters
+    ----------
+    model : pymc.Model
+
+    Raises
+    ------
+    ValueError
+        If a prior is improper.
+    """
+
+    def __init__(self, model):
+        for rv in model.free_RVs:
+            if isinstance(rv.owner.op, FlatRV | HalfFlatRV):
+                raise ValueError(
+                    f"the prior of {rv.name!r} is improper, so it cannot be the base of a path: "
+                    "give it a proper prior, or pass base='variational'"
+                )
+        n = pt.lscalar("n")
+        try:
+            values, self._batched = _many(model, n), True
+        except NotImplementedError:  # mixtures and the like cannot be vectorised: one by one
+            values, self._batched = _values(model, {rv: rv for rv in model.free_RVs}), False
+        self.names = [model.rvs_to_values[rv].name for rv in model.free_RVs]
+        streams = [v for v in explicit_graph_inputs(values) if isinstance(v.type, RandomType)]
+        inputs = [stream.type() for stream in streams]
+        values = graph_replace(values, dict(zip(streams, inputs, strict=True)), strict=False)
+        self._n_streams = len(streams)
+        self._draw = compile_function([n, *inputs], values, mode=ONCE)
+
+    def __call__(self, rng, n):
+        """Return n draws: name of value variable -> array (n, ...).
+
+        Raises
+        ------
+        ValueError
+            If a variable has no random draws.
+        """
+        if self._batched:
+            return self._run(rng, n)
+        rows = [self._run(rng, 1) for _ in range(n)]
+        return {name: np.stack([row[name] for row in rows]) for name in self.names}
+
+    def _run(self, rng, n):
+        try:
+            values = self._draw(np.asarray(n), *rng.spawn(self._n_streams))
+        except NotImplementedError as why:
+            raise ValueError(
+                f"the prior cannot be drawn: {why}. Give the distribution a random function, or "
+                "pass base='variational'"
+            ) from why
+        return dict(zip(self.names, values, strict=True))
+
+
+def _many(model, n):
+    """Value variables with a leading axis of n draws."""
+    order = {node: i for i, node in enumerate(io_toposort([], model.free_RVs))}
+    known = {rv: model.rvs_to_values[rv] for rv in model.observed_RVs}
+    drawn = {}
+    for rv in sorted(model.free_RVs, key=lambda rv: order[rv.owner]):
+        batched = vectorize_graph(rv, known | drawn) if known or drawn else rv
+        if batched.ndim == rv.ndim:  # it depends on no other variable
+            batched = change_dist_size(batched, (n,), expand=True)
+        drawn[rv] = batched
+    return _values(model, drawn)
+
+
+def _values(model, drawn):
+    """Draws of random variables as draws of the values that samplers see."""
+    values = []
+    for rv in model.free_RVs:
+        transform, x = model.rvs_to_transforms[rv], drawn[rv]
+        values.append(x if transform is None else transform.forward(x, *x.owner.inputs))
+    return values
+
+
+def drawn_exactly(model):
+    """Whether draws of the prior are exact: those of large Boltzmann fields are not."""
+    fields = [rv for rv in model.free_RVs if isinstance(rv.owner.op, EnergyRV)]
+    return all(_drawn_exactly(rv.owner) for rv in fields)
+
+
+def _drawn_exactly(node):
+    energy = node.op.energy(node.op.dist_params(node))
+    if hasattr(energy, "draw"):
+        return True
+    block = single_block(energy)
+    return block.domain.states is not None and count_states(block) <= TABLE_LIMIT

@@ -1,0 +1,1 @@
+"""Drivers: what a user calls to sample a model along a path."""
