@@ -42,6 +42,7 @@ _HOMES = {
         "Road",
         "explain_sampler",
     ),
+    "pm_energy.sampling.parallel_tempering": ("sample_parallel_tempering",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("diagnostics", "exact", "testing")

@@ -23,7 +23,8 @@ LAYERS = [  # from the ground up; a package counts as one
     {"forms", "log_partition", "pseudolikelihood"},
     {"roads", "cluster_roads", "graph"},
     {"draws", "random_variable", "distributions"},
-    {"paths", "partition", "information", "record", "training"},
+    {"paths", "partition", "information", "record", "training", "trust"},
+    {"walkers"},
     {"step_methods", "diagnostics", "hidden", "testing", "sampling", "estimators"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -31,12 +32,12 @@ APART = {"step_methods", "diagnostics", "sampling", "estimators"}  # of one laye
 UPWARDS = {("energy", "quadratic")}  # when called: couplings are derived from the formula
 
 WHO_MAY_IMPORT = {
-    "pymc": {"graph", "draws", "random_variable", "distributions", "paths", "record", "training",
+    "pymc": {"graph", "walkers", "draws", "random_variable", "distributions", "paths", "record", "training",
              "step_methods", "hidden", "testing", "sampling"},
     "arviz": {"diagnostics", "record"},
     "matplotlib": {"diagnostics"},
     "sklearn": {"estimators", "diagnostics"},
-    "xarray": {"diagnostics", "record", "hidden", "sampling"},
+    "xarray": {"diagnostics", "record", "hidden", "sampling", "partition", "trust"},
     "numba": {"kernels", "compile", "exact", "training"},
     "joblib": {"sampling", "training", "estimators"},
 }  # fmt: skip

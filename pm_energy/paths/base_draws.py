@@ -5,7 +5,7 @@ import pytensor.tensor as pt
 from pymc.distributions.continuous import FlatRV, HalfFlatRV
 from pymc.distributions.shape_utils import change_dist_size
 from pytensor.graph.replace import graph_replace, vectorize_graph
-from pytensor.graph.traversal import explicit_graph_inputs, io_toposort
+from pytensor.graph.traversal import graph_inputs, io_toposort
 from pytensor.tensor.random.type import RandomType
 
 from pm_energy.compile import ONCE, compile_function
@@ -41,7 +41,8 @@ class PriorDraws:
         except NotImplementedError:  # mixtures and the like cannot be vectorised: one by one
             values, self._batched = _values(model, {rv: rv for rv in model.free_RVs}), False
         self.names = [model.rvs_to_values[rv].name for rv in model.free_RVs]
-        streams = [v for v in explicit_graph_inputs(values) if isinstance(v.type, RandomType)]
+        streams = [v for v in graph_inputs(values) if isinstance(v.type, RandomType)]
+        streams = list(dict.fromkeys(streams))
         inputs = [stream.type() for stream in streams]
         values = graph_replace(values, dict(zip(streams, inputs, strict=True)), strict=False)
         self._n_streams = len(streams)

@@ -62,14 +62,19 @@ class Path:
     tempered_model: Callable
 
     def explain(self, point):
-        """Say which terms are NaN or minus infinity at a point, for error messages."""
-        names = list(self.terms)
-        values = [self.terms[name] for name in names]
-        fn = compile_function(self.inputs, [pt.sum(value) for value in values], mode=ONCE)
-        found = fn(*[np.asarray(point[v.name], dtype=v.dtype) for v in self.inputs])
-        bad = [f"{name} = {value}" for name, value in zip(names, found, strict=True)
-               if not np.isfinite(value)]  # fmt: skip
+        """Say which terms are NaN or infinite at a point, for error messages."""
+        bad = [f"{k} = {v}" for k, v in self._terms_at(point).items() if not np.isfinite(v)]
         return ", ".join(bad) if bad else "all terms are finite"
+
+    def fingerprint(self):
+        """Return numbers that another model, or other data, would change: text for each term."""
+        return {k: repr(float(v)) for k, v in self._terms_at(self.model.initial_point()).items()}
+
+    def _terms_at(self, point):
+        values = [pt.sum(value) for value in self.terms.values()]
+        fn = compile_function(self.inputs, values, mode=ONCE)
+        found = fn(*[np.asarray(point[v.name], dtype=v.dtype) for v in self.inputs])
+        return dict(zip(self.terms, found, strict=True))
 
 
 def make_path(model=None, *, base="prior", temper=None):
@@ -190,7 +195,7 @@ def _prior_path(model, observed, potentials, energies):
     below = [term for name, term in terms.items() if name not in tempered]
     uniform = sum(_log_states(_block(model[name])) for name in energies)
     kept = [term.name for term in model.potentials if term.name not in tempered]
-    words = {"likelihood": observed, "potentials": potentials, "energies": energies}
+    words = zip(KINDS, (observed, potentials, energies), strict=True)
     model_and_beta = _TemperedModel(model, [*observed, *potentials], energies)
     untempered, _ = model_and_beta(beta=0.0)
     path = Path(
@@ -203,9 +208,7 @@ def _prior_path(model, observed, potentials, energies):
         exact_base=not kept and drawn_exactly(untempered),
         log_z_base=float(uniform),
         base="uniform" if energies and len(energies) == len(model.free_RVs) else "prior",
-        tempered="; ".join(
-            f"{kind} of {', '.join(names)}" for kind, names in words.items() if names
-        ),
+        tempered="; ".join(f"{kind} of {', '.join(names)}" for kind, names in words if names),
         tempered_model=model_and_beta,
     )
     _log.info(f"path: from the {path.base} to the target, beta multiplies the {path.tempered}")

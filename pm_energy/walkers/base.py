@@ -1,12 +1,13 @@
 """What every driver asks of the states it moves along a path."""
 
+import warnings
 from abc import ABC, abstractmethod
 
 import numpy as np
 
 
 class Walkers(ABC):
-    """States, each moved by a kernel that leaves its own ``base * exp(beta * log_ratio)`` invariant.
+    """States, each moved by a kernel that leaves ``base * exp(beta * log_ratio)`` invariant.
 
     A *ladder* of inverse temperatures defines *levels*. Whatever is tuned (step sizes, widths,
     PyMC step objects) belongs to a level, not to a state: a swap of parallel tempering exchanges
@@ -64,7 +65,7 @@ class Walkers(ABC):
 
     @abstractmethod
     def take(self, source):
-        """Let walker i have a copy of the state of walker ``source[i]``."""
+        """Let walker i have a copy of the state of walker ``source[i]``: as many as sources."""
 
     @abstractmethod
     def values(self, which):
@@ -74,6 +75,10 @@ class Walkers(ABC):
     def put(self, values):
         """Replace all states: name of value variable -> array (size, ...)."""
 
+    def statistics(self, walker):
+        """Return what the last move of a walker has to tell, a dict for each step method."""
+        return []
+
     @abstractmethod
     def state(self):
         """Everything that a later run needs to go on with the same draws; picklable."""
@@ -81,3 +86,37 @@ class Walkers(ABC):
     @abstractmethod
     def restore(self, state):
         """Go on from what :meth:`state` returned."""
+
+
+def checked_log_ratio(log_ratio, path, points):
+    """Return starts with NaN taken for minus infinity, unless none is finite.
+
+    Parameters
+    ----------
+    log_ratio : ndarray, shape (size,)
+    path : Path
+    points : list of dict
+        The starts, to say what is wrong with them.
+
+    Raises
+    ------
+    ValueError
+        If there is no start at which the target does not vanish.
+    """
+    undefined = np.isnan(log_ratio)
+    if undefined.any():
+        point = points[int(np.argmax(undefined))]
+        if undefined.all():
+            raise ValueError(
+                f"the log-density is not a number at any of {len(points)} draws of the base: "
+                f"{path.explain(point)}"
+            )
+        warnings.warn(
+            f"the log-density is not a number at {undefined.sum()} of {len(points)} draws of the "
+            f"base, which are taken for impossible: {path.explain(point)}",
+            stacklevel=3,
+        )
+    if np.any(log_ratio == np.inf):
+        point = points[int(np.argmax(log_ratio))]
+        raise ValueError(f"the log-density is infinite: {path.explain(point)}")
+    return np.where(undefined, -np.inf, log_ratio)
