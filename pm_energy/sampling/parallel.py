@@ -3,7 +3,7 @@
 import cloudpickle
 import joblib
 import pytensor
-from joblib.parallel import get_active_backend
+from joblib.parallel import BACKENDS, get_active_backend
 from pymc.progress_bar import create_simple_progress
 
 WORTH_PROCESSES = 20.0  # seconds of work; starting processes that import PyMC takes several
@@ -27,8 +27,8 @@ def workers_for(chains, cores, seconds):
     if cores is not None:
         return min(cores, chains)
     backend, n_jobs = get_active_backend()
-    if n_jobs != 1 or type(backend).__name__ != "LokyBackend":
-        return None
+    if n_jobs is not None or not isinstance(backend, BACKENDS["loky"]):
+        return None  # somebody has said how
     return min(chains, joblib.cpu_count()) if seconds > WORTH_PROCESSES else 1
 
 
