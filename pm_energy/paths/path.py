@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from pm_energy.distributions import Boltzmann
 from pm_energy.energy import blocks_of, single_block
 from pm_energy.paths.base_draws import PriorDraws, drawn_exactly
 from pm_energy.paths.gaussian import fit_gaussian, gaussian_tempered_model
-from pm_energy.paths.tempered_model import tempered_model
+from pm_energy.paths.tempered_model import tempered_model, with_energies
+from pm_energy.paths.uniform import uniform_like
 from pm_energy.random_variable import EnergyRV
 
 KINDS = ("likelihood", "potentials", "energies")
@@ -196,20 +198,19 @@ def _prior_path(model, observed, potentials, energies):
     uniform = sum(_log_states(_block(model[name])) for name in energies)
     kept = [term.name for term in model.potentials if term.name not in tempered]
     words = zip(KINDS, (observed, potentials, energies), strict=True)
-    model_and_beta = _TemperedModel(model, [*observed, *potentials], energies)
-    untempered, _ = model_and_beta(beta=0.0)
+    base = with_energies(model, energies, lambda energy, _: (uniform_like(energy), None))
     path = Path(
         model=model,
         inputs=model.value_vars,
         log_base=_total(below),
         log_ratio=_total(above),
         terms=terms,
-        draw_base=PriorDraws(untempered),
-        exact_base=not kept and drawn_exactly(untempered),
+        draw_base=PriorDraws(base),
+        exact_base=not kept and drawn_exactly(base),
         log_z_base=float(uniform),
         base="uniform" if energies and len(energies) == len(model.free_RVs) else "prior",
         tempered="; ".join(f"{kind} of {', '.join(names)}" for kind, names in words if names),
-        tempered_model=model_and_beta,
+        tempered_model=partial(tempered_model, model, [*observed, *potentials], energies),
     )
     _log.info(f"path: from the {path.base} to the target, beta multiplies the {path.tempered}")
     return path
@@ -222,20 +223,6 @@ def _log_states(block):
 def _total(terms):
     """Sum of terms as one number, in double precision."""
     return sum((pt.sum(term).astype("float64") for term in terms), pt.as_tensor(np.float64(0.0)))
-
-
-@dataclass(frozen=True)
-class _TemperedModel:
-    """A recipe: models are made where they are needed."""
-
-    model: pm.Model
-    tempered: list
-    energies: list
-
-    def __call__(self, beta=1.0):
-        clone, shared = tempered_model(self.model, self.tempered, self.energies)
-        shared.set_value(np.float64(beta))
-        return clone, shared
 
 
 def _gaussian_path(model):
@@ -260,7 +247,7 @@ def _gaussian_path(model):
         log_z_base=0.0,
         base="variational",
         tempered="whole log-density",
-        tempered_model=lambda: gaussian_tempered_model(model, gaussian),
+        tempered_model=partial(gaussian_tempered_model, model, gaussian),
     )
     _log.info("path: from a Gaussian fitted by variational inference to the target")
     return path

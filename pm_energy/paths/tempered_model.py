@@ -49,7 +49,11 @@ def tempered_model(model, tempered, energies):
     beta : SharedVariable
     """
     beta = pytensor.shared(np.float64(1.0), name="beta")
-    clone = _temper_energies(model, energies, beta) if energies else clone_model(model)
+
+    def multiplied(energy, normaliser):
+        return Tempered(energy, beta), None if normaliser is None else LinearNormaliser(normaliser)
+
+    clone = with_energies(model, energies, multiplied)
     factors = [clone[name] for name in tempered]
     terms = clone.logp(vars=factors, sum=False)
     for factor in factors:
@@ -62,15 +66,26 @@ def tempered_model(model, tempered, energies):
     return clone, beta
 
 
-def _temper_energies(model, names, beta):
+def with_energies(model, names, change):
+    """Return a clone of a model in which some Boltzmann variables have another energy.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    names : list of str
+    change : callable
+        (energy, normaliser) -> (energy, normaliser).
+    """
+    if not names:
+        return clone_model(model)
     fgraph, _ = fgraph_from_model(model)
     for node in fgraph.toposort():
         if isinstance(node.op, ModelFreeRV) and node.op.name in names:
             rv = node.inputs[0]
             op = rv.owner.op
-            energy = op.energy(op.dist_params(rv.owner))
-            normaliser = None if op.normaliser is None else LinearNormaliser(op.normaliser)
-            new_op, leaves = EnergyRV.of(Tempered(energy, beta), normaliser)
+            energy, normaliser = change(op.energy(op.dist_params(rv.owner)), op.normaliser)
+            new_op, leaves = EnergyRV.of(energy, normaliser)
             rng, size = rv.owner.inputs[:2]
-            fgraph.replace(rv, new_op(*leaves, size=size, rng=rng), import_missing=True)
+            _, new = new_op(*leaves, size=size, rng=rng, return_next_rng=True)
+            fgraph.replace(rv, new, import_missing=True)
     return model_from_fgraph(fgraph, mutate_fgraph=True)
