@@ -2,6 +2,7 @@
 
 from pm_energy.diagnostics.accumulate import FieldAccumulator
 from pm_energy.diagnostics.correlations import correlation_function, correlation_length
+from pm_energy.diagnostics.energy_histograms import energy_histograms
 from pm_energy.diagnostics.means import function_of_means
 from pm_energy.diagnostics.observables import (
     binder_cumulant,
@@ -11,17 +12,29 @@ from pm_energy.diagnostics.observables import (
     mean_energy,
     susceptibility,
 )
+from pm_energy.diagnostics.plot_energies import plot_energy_histograms, plot_free_energy
 from pm_energy.diagnostics.plot_maps import (
     plot_field,
     plot_site_entropy,
     plot_site_probabilities,
 )
+from pm_energy.diagnostics.plot_population import plot_population
+from pm_energy.diagnostics.plot_tempering import (
+    plot_barrier,
+    plot_ladder,
+    plot_levels,
+    plot_replicas,
+    plot_round_trips,
+)
+from pm_energy.diagnostics.plot_work import plot_work
 from pm_energy.diagnostics.plots import (
     plot_correlation,
     plot_energy_trace,
     plot_marginals,
     plot_observables,
 )
+from pm_energy.diagnostics.population import population_profile
+from pm_energy.diagnostics.run_summary import tempering_summary
 from pm_energy.diagnostics.site_maps import (
     posterior_mode,
     site_entropy,
@@ -29,28 +42,56 @@ from pm_energy.diagnostics.site_maps import (
     site_rhat,
 )
 from pm_energy.diagnostics.summary import field_summaries
+from pm_energy.diagnostics.tempering import (
+    communication_barrier,
+    ladder_profile,
+    level_visits,
+    replica_levels,
+    round_trips,
+)
+from pm_energy.diagnostics.work import work_profile
+from pm_energy.trust import check_tempering
 
 __all__ = [
     "FieldAccumulator",
     "binder_cumulant",
+    "check_tempering",
+    "communication_barrier",
     "correlation_function",
     "correlation_length",
     "energy_draws",
+    "energy_histograms",
     "field_summaries",
     "function_of_means",
     "heat_capacity",
+    "ladder_profile",
+    "level_visits",
     "magnetisation",
     "mean_energy",
+    "plot_barrier",
     "plot_correlation",
+    "plot_energy_histograms",
     "plot_energy_trace",
     "plot_field",
+    "plot_free_energy",
+    "plot_ladder",
+    "plot_levels",
     "plot_marginals",
     "plot_observables",
+    "plot_population",
+    "plot_replicas",
+    "plot_round_trips",
     "plot_site_entropy",
     "plot_site_probabilities",
+    "plot_work",
+    "population_profile",
     "posterior_mode",
+    "replica_levels",
+    "round_trips",
     "site_entropy",
     "site_probabilities",
     "site_rhat",
     "susceptibility",
+    "tempering_summary",
+    "work_profile",
 ]
