@@ -35,14 +35,14 @@ def effective_fraction(log_weights):
     return np.exp(log_n) / log_weights.size
 
 
-def overlap(log_weights):
+def overlap_fraction(log_weights):
     """Overlap of the histograms before and after weighting; one minus the fraction culled.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from pm_energy.paths.schedule import overlap
-    >>> print(overlap(np.log([0.5, 1.5])))
+    >>> from pm_energy.paths.schedule import overlap_fraction
+    >>> print(overlap_fraction(np.log([0.5, 1.5])))
     0.75
 
     References
@@ -67,8 +67,8 @@ def next_beta(log_ratio, beta, target=0.5, measure=effective_fraction):
     target : float
         Between 0 and 1.
     measure : callable
-        :func:`effective_fraction` or :func:`overlap`; log weights -> 1 where all are equal, less
-        the more they differ.
+        :func:`effective_fraction` or :func:`overlap_fraction`; log weights -> 1 where all are
+        equal, less the more they differ.
 
     Returns
     -------
