@@ -13,19 +13,14 @@ from pm_energy.diagnostics.observables import (
     susceptibility,
 )
 from pm_energy.diagnostics.plot_energies import plot_energy_histograms, plot_free_energy
+from pm_energy.diagnostics.plot_ladders import plot_barrier, plot_ladder
 from pm_energy.diagnostics.plot_maps import (
     plot_field,
     plot_site_entropy,
     plot_site_probabilities,
 )
 from pm_energy.diagnostics.plot_population import plot_population
-from pm_energy.diagnostics.plot_tempering import (
-    plot_barrier,
-    plot_ladder,
-    plot_levels,
-    plot_replicas,
-    plot_round_trips,
-)
+from pm_energy.diagnostics.plot_travel import plot_levels, plot_replicas, plot_round_trips
 from pm_energy.diagnostics.plot_work import plot_work
 from pm_energy.diagnostics.plots import (
     plot_correlation,

@@ -34,6 +34,20 @@ def plot_energy_histograms(data, *, bins=60, ax=None):
     ------
     ValueError
         As for :func:`energy_histograms`, or if the number of axes is another.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> import pm_energy as pme
+    >>> run = xr.Dataset(
+    ...     {
+    ...         "beta": (("chain", "level"), [[0.0, 1.0]]),
+    ...         "log_ratio": (("chain", "draw", "level"), [[[0.0, 1], [1, 1], [0, 1], [1, 0]]]),
+    ...     }
+    ... )
+    >>> histograms, overlap = pme.diagnostics.plot_energy_histograms(run)
+    >>> overlap.lines[0].get_ydata()
+    array([0.75])
     """
     seen = energy_histograms(data, bins)
     left, right = axes = panels(ax, 2)
@@ -94,6 +108,20 @@ def plot_free_energy(data, *, ax=None):
     ------
     ValueError
         If there is no such group, or the number of axes is another.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> import pm_energy as pme
+    >>> beta = np.linspace(0, 1, 5)
+    >>> columns = {
+    ...     "log_z": -beta, "mean_log_ratio": -np.ones(5), "heat_capacity": np.zeros(5)
+    ... }
+    >>> curve = {name: ("beta", x) for name, x in columns.items()}
+    >>> curve |= {f"{name}_mcse": ("beta", np.full(5, 0.1)) for name in columns}
+    >>> axes = pme.diagnostics.plot_free_energy(xr.Dataset(curve, coords={"beta": beta}))
+    >>> [ax.get_ylabel() for ax in axes]
+    ['log Z', 'mean energy', 'heat capacity']
     """
     curve = data if isinstance(data, xr.Dataset) else free_energy_curve(data)
     if "log_z" not in curve or "heat_capacity" not in curve:

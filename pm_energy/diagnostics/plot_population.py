@@ -32,6 +32,25 @@ def plot_population(data, *, ax=None):
     ------
     ValueError
         If there is no such group, or the number of axes is another.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> import pm_energy as pme
+    >>> per_step = {name: (("chain", "step"), np.ones((1, 2))) for name in ("ess", "acceptance")}
+    >>> run = xr.Dataset(
+    ...     {
+    ...         **per_step,
+    ...         "beta": ("step", [0.0, 1.0]),
+    ...         "log_z": (("chain", "step"), [[0.0, -3.0]]),
+    ...         "rho_t": (("chain", "step"), [[1.0, 2.5]]),
+    ...         "family_entropy": (("chain", "step"), [[np.log(4), 0.562]]),
+    ...         "family": (("chain", "draw"), [[0, 3, 3, 3]]),
+    ...     }
+    ... )
+    >>> weights, families, largest = pme.diagnostics.plot_population(run)
+    >>> largest.lines[0].get_ydata()
+    array([0.75, 0.25])
     """
     profile = population_profile(data)
     left, middle, right = axes = panels(ax, 3)

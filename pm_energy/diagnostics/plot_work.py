@@ -28,6 +28,15 @@ def plot_work(data, *, ax=None):
     ------
     ValueError
         If there is no such group.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> import pm_energy as pme
+    >>> work = np.random.default_rng(0).normal(3.5, 1, size=5000)  # then Delta F is 3.5 - 1 / 2
+    >>> ax = pme.diagnostics.plot_work(xr.Dataset({"forward": ("particle", work)}))
+    >>> round(float(ax.lines[-1].get_xdata()[0]), 1)
+    3.0
     """
     group, profile = tempered_group(data, "work"), work_profile(data)
     [ax] = panels(ax, 1)

@@ -1,118 +1,17 @@
-"""Plots of parallel and simulated tempering: ladders, barriers, and the travels of walkers.
+"""Plots of the way of walkers over the levels, in parallel and simulated tempering.
 
 As in :mod:`pm_energy.diagnostics.plots`: on the axes given or on a new figure, nothing is shown.
 """
 
 import numpy as np
 
-from pm_energy.diagnostics.axes import (
-    chain_names,
-    is_stretched,
-    legend,
-    legend_above,
-    panels,
-    scale_beta,
-    tidy,
-)
+from pm_energy.diagnostics.axes import chain_names, legend, legend_above, panels, tidy
 from pm_energy.diagnostics.plots import PALETTE, whole_ticks
-from pm_energy.diagnostics.tempering import (
-    communication_barrier,
-    ladder_profile,
-    level_visits,
-    replica_levels,
-    round_trips,
-)
+from pm_energy.diagnostics.tempering import level_visits, replica_levels, round_trips
 from pm_energy.partition.checks import MIN_ROUND_TRIPS
-from pm_energy.trust import MIN_ACCEPTANCE
 
 SHOWN_WALKERS = 3  # more lines across each other cannot be followed
 SHOWN_DRAWS = 300
-
-
-def plot_ladder(data, *, ax=None):
-    """Plot the ladder of each chain, and how often its neighbours swap.
-
-    On the left beta over levels, with the ladders of earlier rounds of tuning in grey (of the first
-    chain); on the right the acceptance of swaps, which should be even and clear of the dashed line.
-
-    Parameters
-    ----------
-    data : DataTree or Dataset
-        From ``pme.sample_parallel_tempering``, or its group "tempering".
-    ax : sequence of two Axes, optional
-
-    Returns
-    -------
-    array of Axes
-
-    Raises
-    ------
-    ValueError
-        If there is no such group, or the number of axes is another.
-    """
-    profile = ladder_profile(data)
-    left, right = axes = panels(ax, 2)
-    if "beta_history" in profile:
-        rounds = profile["beta_history"].values[0]
-        for shade, ladder in zip(np.linspace(0.85, 0.6, len(rounds)), rounds, strict=True):
-            left.plot(ladder, color=str(shade), linewidth=1)
-    for i, name in enumerate(chain_names(profile)):
-        style = {"color": PALETTE[i % len(PALETTE)], "marker": "o", "markersize": 3.5}
-        left.plot(profile["beta"].values[i], **style, linewidth=1.2)
-        swaps = profile["swap_acceptance"].values[i]
-        right.plot(np.arange(len(swaps)) + 0.5, swaps, **style, linewidth=1.2, label=name)
-    right.axhline(MIN_ACCEPTANCE, color="0.3", linewidth=0.9, linestyle="--")
-    scale_beta(left.yaxis, profile["beta"].values)
-    left.set(xlabel="level", ylabel="beta")
-    right.set(xlabel="pair of levels", ylabel="swap acceptance", ylim=(-0.02, 1.02))
-    whole_ticks(left.xaxis)
-    right.set_xlim(left.get_xlim())
-    whole_ticks(right.xaxis)
-    tidy(*axes)
-    legend(right)
-    return axes
-
-
-def plot_barrier(data, *, ax=None):
-    """Plot the communication barrier from the base to each beta, and its density.
-
-    The area under the density is the barrier: it is that of beta, or of log beta where the axis is
-    logarithmic.
-
-    Parameters
-    ----------
-    data, ax
-        As for :func:`plot_ladder`.
-
-    Returns
-    -------
-    array of Axes
-    """
-    profile, curves = ladder_profile(data), communication_barrier(data)
-    left, right = axes = panels(ax, 2)
-    stretched = is_stretched(profile["beta"])
-    for i, name in enumerate(chain_names(profile)):
-        colour = PALETTE[i % len(PALETTE)]
-        label = f"{name}: {profile['total_barrier'].values[i]:.2f}"
-        left.plot(curves["beta"], curves["barrier"].values[i], color=colour, linewidth=1.2)
-        left.plot(
-            profile["beta"].values[i],
-            profile["barrier"].values[i],
-            "o",
-            color=colour,
-            markersize=3.5,
-            label=label,
-        )
-        density = curves["local_barrier"] * (curves["beta"] if stretched else 1)
-        right.plot(curves["beta"], density.values[i], color=colour, linewidth=1.2)
-    for panel in axes:
-        scale_beta(panel.xaxis, profile["beta"].values)
-        panel.set(xlabel="beta")
-    left.set(ylabel="barrier from the base", ylim=(0, None))
-    right.set(ylabel="beta × local barrier" if stretched else "local barrier", ylim=(0, None))
-    tidy(*axes)
-    left.legend(frameon=False, fontsize="small", title="in total", title_fontsize="small")
-    return axes
 
 
 def plot_round_trips(data, *, ax=None):
@@ -124,12 +23,26 @@ def plot_round_trips(data, *, ax=None):
     Parameters
     ----------
     data : DataTree or Dataset
-        As for :func:`plot_ladder`.
+        From ``pme.sample_parallel_tempering``, or its group "tempering".
     ax : Axes, optional
 
     Returns
     -------
     Axes
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> import pm_energy as pme
+    >>> run = xr.Dataset(
+    ...     {
+    ...         "beta": (("chain", "level"), [[0.0, 1.0]]),
+    ...         "swap_acceptance": (("chain", "pair"), [[1.0]]),
+    ...         "replica": (("chain", "draw", "level"), np.tile([[0, 1], [1, 0]], (1, 4, 1))),
+    ...     }
+    ... )
+    >>> pme.diagnostics.plot_round_trips(run).get_ylabel()
+    'round trips of all walkers'
     """
     trips = round_trips(data)
     [ax] = panels(ax, 1)
@@ -157,7 +70,7 @@ def plot_replicas(data, *, chain=0, ax=None):
     Parameters
     ----------
     data : DataTree or Dataset
-        As for :func:`plot_ladder`.
+        As for :func:`plot_round_trips`.
     chain : int
         Which chain, counted as for a list.
     ax : sequence of two Axes, optional
@@ -170,6 +83,21 @@ def plot_replicas(data, *, chain=0, ax=None):
     ------
     ValueError
         If there is no such group or chain, or the number of axes is another.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> import pm_energy as pme
+    >>> run = xr.Dataset(
+    ...     {
+    ...         "beta": (("chain", "level"), [[0.0, 1.0]]),
+    ...         "swap_acceptance": (("chain", "pair"), [[1.0]]),
+    ...         "replica": (("chain", "draw", "level"), np.tile([[0, 1], [1, 0]], (1, 4, 1))),
+    ...     }
+    ... )
+    >>> way, share = pme.diagnostics.plot_replicas(run)
+    >>> share.images[0].get_array().tolist()
+    [[0.5, 0.5], [0.5, 0.5]]
     """
     travel = replica_levels(data)
     if not -travel.sizes["chain"] <= chain < travel.sizes["chain"]:
@@ -220,6 +148,20 @@ def plot_levels(data, *, ax=None):
     ------
     ValueError
         If there is no such group, or the number of axes is another.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> import pm_energy as pme
+    >>> run = xr.Dataset(
+    ...     {
+    ...         "beta": ("level", [0.0, 1.0]),
+    ...         "level": (("chain", "iteration"), [[0, 1, 1, 0, 0, 1, 0, 0]]),
+    ...     }
+    ... )
+    >>> visits, way, trips = pme.diagnostics.plot_levels(run)
+    >>> visits.lines[0].get_ydata()
+    array([0.625, 0.375])
     """
     visits = level_visits(data)
     share, level = visits["share"].values, visits["visited"].values
