@@ -1,7 +1,8 @@
 """What a tempered run did: its ladder, its swaps, and how its walkers travelled.
 
 Each function takes what a tempering driver returned, or the group it wrote, and returns a Dataset;
-its plot is in :mod:`pm_energy.diagnostics.plot_ladders` or :mod:`pm_energy.diagnostics.plot_travel`.
+its plot is in :mod:`~pm_energy.diagnostics.plot_ladders` or
+:mod:`~pm_energy.diagnostics.plot_travel`.
 """
 
 import numpy as np
