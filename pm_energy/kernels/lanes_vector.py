@@ -5,8 +5,7 @@ one step to the next is then stored and loaded again. A vector stays in a regist
 combined by ``& | ^ ~ + - * << >>`` as a number would be, and stored. A scalar beside a vector
 stands for all of its elements. Where registers are narrower the compiler uses several of them.
 
-A vector has 8 elements of uint64 (:data:`WORDS`) or float64, or 16 of float32 (:data:`FLOATS`) or
-uint32.
+A vector has 8 elements of uint64 or float64, or 16 of uint32 or float32.
 
 Examples
 --------
@@ -27,6 +26,7 @@ import operator
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import (
     intrinsic,
     lower_builtin,
@@ -59,7 +59,9 @@ class Vector(types.Type):
 
 
 WORDS = Vector(types.uint64)
+HALF_WORDS = Vector(types.uint32)
 FLOATS = Vector(types.float32)
+DOUBLES = Vector(types.float64)
 
 
 @register_model(Vector)
@@ -182,6 +184,91 @@ def swap_neighbors(context, words):
         return builder.shuffle_vector(args[0], ir.Constant(words.llvm, ir.Undefined), pattern)
 
     return words(words), build
+
+
+@intrinsic
+def fused(context, a, b, c):
+    """The vector ``a * b + c``, rounded once where the processor can; a may be a scalar."""
+    kind = b
+
+    def build(context, builder, signature, args):
+        first = args[0] if signature.args[0] == kind else _fill(builder, kind, args[0])
+        name = f"llvm.fmuladd.v{kind.count}f{kind.element.bitwidth}"
+        form = ir.FunctionType(kind.llvm, [kind.llvm] * 3)
+        function = cgutils.get_or_insert_function(builder.module, form, name)
+        return builder.call(function, [first, args[1], args[2]])
+
+    return kind(a, b, c), build
+
+
+@intrinsic
+def smaller(context, a, b):
+    """The smaller of each pair of elements of two vectors of floats; b if one is no number."""
+
+    def build(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered("<", *args), *args)
+
+    return a(a, b), build
+
+
+@intrinsic
+def bits(context, vector):
+    """The same 512 bits as a vector of 16 words of 32 bits."""
+
+    def build(context, builder, signature, args):
+        return builder.bitcast(args[0], HALF_WORDS.llvm)
+
+    return HALF_WORDS(vector), build
+
+
+@intrinsic
+def words(context, vector):
+    """The same 512 bits as a vector of 8 words of 64 bits."""
+
+    def build(context, builder, signature, args):
+        return builder.bitcast(args[0], WORDS.llvm)
+
+    return WORDS(vector), build
+
+
+@intrinsic
+def floats_of_bits(context, vector):
+    """The same 512 bits as a vector of float32."""
+
+    def build(context, builder, signature, args):
+        return builder.bitcast(args[0], FLOATS.llvm)
+
+    return FLOATS(vector), build
+
+
+@intrinsic
+def to_floats(context, half_words):
+    """The unsigned numbers of a vector of uint32 as float32, rounded to nearest."""
+
+    def build(context, builder, signature, args):
+        return builder.uitofp(args[0], FLOATS.llvm)
+
+    return FLOATS(half_words), build
+
+
+@intrinsic
+def to_doubles(context, floats, second):
+    """The first 8 elements of a vector of float32, or the second 8, as a vector of float64."""
+
+    def build(context, builder, signature, args):
+        vector, choice = args
+        undefined = ir.Constant(floats.llvm, ir.Undefined)
+        halves = [
+            builder.shuffle_vector(
+                vector,
+                undefined,
+                ir.Constant(ir.VectorType(ir.IntType(32), 8), list(range(start, start + 8))),
+            )
+            for start in (0, 8)
+        ]
+        return builder.fpext(builder.select(choice, halves[1], halves[0]), DOUBLES.llvm)
+
+    return DOUBLES(floats, types.boolean), build
 
 
 def empty_on_cache_lines(shape, dtype):
