@@ -43,6 +43,19 @@ _HOMES = {
         "explain_sampler",
     ),
     "pm_energy.sampling.parallel_tempering": ("sample_parallel_tempering",),
+    "pm_energy.trust": ("check_tempering",),
+    "pm_energy.diagnostics": (
+        "plot_barrier",
+        "plot_energy_histograms",
+        "plot_free_energy",
+        "plot_ladder",
+        "plot_levels",
+        "plot_population",
+        "plot_replicas",
+        "plot_round_trips",
+        "plot_work",
+        "tempering_summary",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _MODULES = ("diagnostics", "exact", "testing")

@@ -16,7 +16,7 @@ import pm_energy
 ROOT = Path(pm_energy.__file__).parent
 LAYERS = [  # from the ground up; a package counts as one
     {"kernels"},
-    {"typing", "validate", "domains", "structure"},
+    {"typing", "validate", "domains", "structure", "index_process"},
     {"energy", "compile", "sufficient_statistics"},
     {"polynomial", "quadratic", "marginal", "compose"},
     {"energies", "exact"},

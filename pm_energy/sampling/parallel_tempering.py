@@ -14,13 +14,13 @@ from pm_energy.paths.ladder import equal_rejection_ladder, first_ladder, levels_
 from pm_energy.record import statistics_arrays, to_datatree
 from pm_energy.sampling.checkpoint import RunFolder
 from pm_energy.sampling.parallel import run_chains, workers_for
+from pm_energy.trust import check_tempering
 from pm_energy.validate import positive_int
 from pm_energy.walkers.choose import make_walkers
-from pm_energy.walkers.swaps import Replicas, Segment
+from pm_energy.walkers.replicas import Stretch, chains_at_once, make_replicas
 
 FIRST_LEVELS = 8  # of the pilot, that finds how many are needed
 FIRST_ROUND = 32  # iterations; each round of adaptation is twice as long as the one before
-STARTS = 20  # times that all replicas are drawn anew before giving up on a finite start
 _log = logging.getLogger("pymc").getChild("pm_energy")
 
 
@@ -121,79 +121,67 @@ def sample_parallel_tempering(
     pilot_rng, *rngs = get_random_generator(random_seed).spawn(chains + 1)
     size = FIRST_LEVELS if n_replicas == "auto" else n_replicas
     walkers = make_walkers(path, size, step, tune=tune, draws=draws)
-    ladder, seconds = _pilot(walkers, pilot_rng, n_replicas, sweeps)
-    run = _Chain(walkers, ladder, draws, tune, sweeps, folder, every)
-    n_jobs = workers_for(chains, cores, seconds * chains * (draws + tune))
+    ladder, seconds = _pilot(make_replicas(walkers, sweeps), pilot_rng, size, n_replicas == "auto")
+    together = chains_at_once(walkers)
+    groups = [len(rngs[i : i + together]) for i in range(0, chains, together)]
+    run = _Chains(walkers, ladder, groups, draws, tune, sweeps, folder, every)
+    n_jobs = workers_for(len(groups), cores, seconds * chains * (draws + tune))
     _log.info(f"parallel tempering: {chains} chains of {len(ladder)} replicas, by {walkers.road}")
     results = run_chains(
-        run, rngs, n_jobs=n_jobs, total=draws + tune, progressbar=progressbar,
+        run, rngs[::together], n_jobs=n_jobs, total=draws + tune, progressbar=progressbar,
         description="Parallel tempering",
     )  # fmt: skip
-    return _datatree(path, walkers, results, time.perf_counter() - began)
+    tree = _datatree(path, walkers, results, time.perf_counter() - began)
+    for reason in check_tempering(tree):
+        _log.warning(reason)
+    return tree
 
 
-def _begin(walkers, rng):
-    """Start with replicas at which the target does not vanish, wherever the base allows."""
-    for _ in range(STARTS):
-        walkers.start(rng)
-        possible = np.flatnonzero(np.isfinite(walkers.log_ratio))
-        if possible.size:
-            walkers.take(np.resize(possible, walkers.size))
-            return
-    point = {name: x[0] for name, x in walkers.values([0]).items()}
-    raise ValueError(
-        f"the target vanishes at all of {STARTS * walkers.size} draws of the base "
-        f"({walkers.path.explain(point)}): is the data possible under the model?"
-    )
-
-
-def _pilot(walkers, rng, n_replicas, sweeps):
+def _pilot(replicas, rng, size, adaptive):
     """Find the ladder, and how many levels it needs; return it and the seconds of an iteration."""
-    _begin(walkers, rng)
-    walkers.set_ladder(first_ladder(walkers.size))
-    length, seconds = FIRST_ROUND, 0.0
+    replicas.begin(rng, first_ladder(size)[None])
+    length = FIRST_ROUND
     while True:
         began = time.perf_counter()
-        part = Segment()
-        Replicas(walkers, sweeps).run(rng, length, part)
-        rejection = part.rejection
+        stretch = replicas.run(rng, length)
+        if stretch.interrupted:
+            raise KeyboardInterrupt
+        [rejection] = stretch.rejection
         seconds = (time.perf_counter() - began) / length
-        walkers.adapt()
-        size = walkers.size
-        wanted = size if n_replicas != "auto" else levels_for(rejection.sum())
+        replicas.walkers.adapt()
+        wanted = levels_for(rejection.sum()) if adaptive else size
+        last = wanted <= size and length >= 4 * FIRST_ROUND
         # a coarse ladder hides part of its barrier: no more than twice as many levels at once
-        grow = n_replicas == "auto" and wanted > size
-        size = min(wanted, 2 * size) if grow else size
-        last = not grow and length >= 4 * FIRST_ROUND
-        if last and n_replicas == "auto":
-            size = wanted
-        ladder = equal_rejection_ladder(walkers.ladder, rejection, size)
-        if size != walkers.size:
-            seconds *= size / walkers.size
-            walkers.take(np.sort(np.resize(np.arange(walkers.size), size)))
-        walkers.set_ladder(ladder)
+        levels = wanted if last else int(np.clip(wanted, size, 2 * size))
+        ladder = equal_rejection_ladder(replicas.ladders[0], rejection, levels)
+        replicas.change(ladder[None])
         if last:
-            return ladder, seconds
+            return ladder, seconds * levels / size
+        size = levels
         length = min(2 * length, 8 * FIRST_ROUND)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Result:
-    """One chain."""
+    """A group of chains: its draws and how it came to its ladders."""
 
-    segment: Segment
+    draws: Stretch
     betas: np.ndarray
-    beta_history: list
-    rejection_history: list
-    interrupted: bool = False
+    beta_history: np.ndarray
+    rejection_history: np.ndarray
+
+    @property
+    def interrupted(self):
+        return self.draws.interrupted
 
 
 @dataclass
-class _Chain:
-    """The task of one chain: it travels to other processes."""
+class _Chains:
+    """The task of a group of chains: it travels to other processes."""
 
     walkers: Any
     ladder: np.ndarray
+    groups: list
     draws: int
     tune: int
     sweeps: int
@@ -201,92 +189,85 @@ class _Chain:
     every: int
 
     def __call__(self, index, rng, report):
-        walkers = self.walkers
-        result = _Result(Segment(), self.ladder, [], [])
-        saved, segments = [], None
-        if self.folder is not None:
-            segments = self.folder.chain(index)
-            saved = segments.load()
-        try:
-            if saved:
-                replicas, rng = self._go_on(saved, result)
-                report(self.tune + len(result.segment.values))
-            else:
-                _begin(walkers, rng)
-                walkers.set_ladder(self.ladder)
-                replicas = Replicas(walkers, self.sweeps)
-                self._adapt(replicas, rng, result, report)
-            while len(result.segment.values) < self.draws:
-                n = min(self.every, self.draws - len(result.segment.values))
-                part = Segment()
-                try:
-                    replicas.run(rng, n, part, record=True, report=report)
-                finally:
-                    result.segment.extend(part)
-                if segments is not None:
-                    history = result.betas, result.beta_history, result.rejection_history
-                    segments.save((part, history, replicas.state(), rng))
-        except KeyboardInterrupt:
-            result.interrupted = True
-            if not result.segment.values:
-                raise
-        return result
+        replicas = make_replicas(self.walkers, self.sweeps, self.groups[index])
+        segments = None if self.folder is None else self.folder.chain(index)
+        saved = [] if segments is None else segments.load()
+        parts = [part for part, *_ in saved]
+        if saved:
+            _, histories, state, rng = saved[-1]
+            replicas.restore(state)
+            report(self.tune + sum(part.iterations for part in parts))
+        else:
+            histories = self._adapt(replicas, rng, report)
+        left = self.draws - sum(part.iterations for part in parts)
+        while left:
+            part = replicas.run(rng, min(self.every, left), record=True, report=report)
+            if part.iterations:
+                parts.append(part)
+            if part.interrupted:
+                break
+            left -= part.iterations
+            if segments is not None:
+                segments.save((part, histories, replicas.state(), rng))
+        if not parts:
+            raise KeyboardInterrupt
+        draws = Stretch.joined(parts)
+        draws.interrupted = left > 0
+        return _Result(draws, replicas.ladders, *histories)
 
-    def _go_on(self, saved, result):
-        for part, *_ in saved:
-            result.segment.extend(part)
-        _, history, state, rng = saved[-1]
-        result.betas, result.beta_history, result.rejection_history = history
-        replicas = Replicas(self.walkers, self.sweeps)
-        replicas.restore(state)
-        return replicas, rng
-
-    def _adapt(self, replicas, rng, result, report):
+    def _adapt(self, replicas, rng, report):
         """Rounds, each twice as long as the one before; the ladder follows the rejections."""
-        walkers, left, length = replicas.walkers, self.tune, FIRST_ROUND
+        replicas.begin(rng, np.tile(self.ladder, (replicas.n_chains, 1)))
+        left, length = self.tune, FIRST_ROUND
+        betas, rejections = [], []
         while left:
             n = left if left < 3 * length else length
-            part = Segment()
-            replicas.run(rng, n, part, report=report)
+            stretch = replicas.run(rng, n, report=report)
+            if stretch.interrupted:
+                raise KeyboardInterrupt
             left -= n
             length *= 2
-            result.beta_history.append(walkers.ladder.copy())
-            result.rejection_history.append(part.rejection)
-            walkers.adapt()
-            walkers.set_ladder(equal_rejection_ladder(walkers.ladder, part.rejection))
-        walkers.freeze()
-        result.betas = walkers.ladder.copy()
+            betas.append(replicas.ladders.copy())
+            rejections.append(stretch.rejection)
+            replicas.walkers.adapt()
+            replicas.change(
+                np.array([
+                    equal_rejection_ladder(*both)
+                    for both in zip(replicas.ladders, stretch.rejection, strict=True)
+                ])
+            )  # fmt: skip
+        replicas.walkers.freeze()
+        return np.stack(betas, axis=1), np.stack(rejections, axis=1)
 
 
 def _datatree(path, walkers, results, seconds):
     """Put chains together; after an interrupt only as far as the shortest goes."""
-    segments = [result.segment for result in results]
-    n = min(len(segment.values) for segment in segments)
-    if any(result.interrupted for result in results):
-        _log.warning(f"interrupted: {len(results)} chains of {n} draws are returned")
-    values = {
-        name: np.array([[point[name] for point in segment.values[:n]] for segment in segments])
-        for name in segments[0].values[0]
-    }
-    level, pair = np.arange(len(results[0].betas)), np.arange(len(results[0].betas) - 1)
-    acceptance = [segment.acceptance / segment.iterations for segment in segments]
+    runs = [result.draws for result in results]
+    n = min(len(run.log_ratio) for run in runs)
+
+    def together(arrays):  # (n, chain, ...) each -> (chain, draw, ...)
+        return np.concatenate([np.moveaxis(x[:n], 1, 0) for x in arrays])
+
+    if any(run.interrupted for run in runs):
+        chains = sum(run.log_ratio.shape[1] for run in runs)
+        _log.warning(f"interrupted: {chains} chains of {n} draws are returned")
     group = xr.Dataset(
         {
-            "beta": (("chain", "level"), [result.betas for result in results]),
-            "log_ratio": (("chain", "draw", "level"), [s.log_ratio[:n] for s in segments]),
-            "replica": (("chain", "draw", "level"), [s.replica[:n] for s in segments]),
-            "swap_acceptance": (("chain", "pair"), acceptance),
-            "beta_history": (("chain", "round", "level"), [r.beta_history for r in results]),
+            "beta": (("chain", "level"), np.concatenate([r.betas for r in results])),
+            "log_ratio": (("chain", "draw", "level"), together([run.log_ratio for run in runs])),
+            "replica": (("chain", "draw", "level"), together([run.replica for run in runs])),
+            "swap_acceptance": (
+                ("chain", "pair"),
+                np.concatenate([run.acceptance / run.iterations for run in runs]),
+            ),
+            "beta_history": (
+                ("chain", "round", "level"),
+                np.concatenate([r.beta_history for r in results]),
+            ),
             "rejection_history": (
                 ("chain", "round", "pair"),
-                [r.rejection_history for r in results],
+                np.concatenate([r.rejection_history for r in results]),
             ),
-        },
-        coords={
-            "chain": np.arange(len(results)),
-            "draw": np.arange(n),
-            "level": level,
-            "pair": pair,
         },
         attrs={
             "log_z_base": path.log_z_base,
@@ -295,10 +276,16 @@ def _datatree(path, walkers, results, seconds):
             "tempered": path.tempered,
         },
     )
+    group = group.assign_coords({name: np.arange(k) for name, k in group.sizes.items()})
+    stats = [
+        statistics_arrays([said[chain] for said in run.stats[:n]])
+        for run in runs
+        for chain in range(run.log_ratio.shape[1])
+    ]
     return to_datatree(
         path.model,
-        values,
-        stats=[statistics_arrays(segment.stats[:n]) for segment in segments],
+        {name: together([run.values[name] for run in runs]) for name in runs[0].values},
+        stats=stats if stats[0] else None,
         groups={"tempering": group},
         attrs={"sampling_time": seconds},
     )

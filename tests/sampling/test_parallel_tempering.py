@@ -15,6 +15,7 @@ from tempered_models import conjugate, everything, two_modes
 
 import pm_energy as pme
 from pm_energy.sampling import parallel_tempering
+from pm_energy.walkers import replicas
 
 FEW = {"draws": 60, "tune": 60, "progressbar": False, "random_seed": 3}
 
@@ -110,16 +111,15 @@ def test_a_run_that_was_killed_goes_on_with_the_same_draws(tmp_path):
 
 
 def test_ctrl_c_returns_what_was_drawn(monkeypatch):
-    calls = {"n": 0}
-    iterate = parallel_tempering.Replicas._iterate
+    swap, calls = replicas.swap, {"n": 0}
 
-    def interrupted(self, rng, segment):
+    def interrupted(*args):
         calls["n"] += 1
         if calls["n"] == 32 + 64 + 128 + 60 + 60 + 60 + 31:  # in the draws of the second chain
             raise KeyboardInterrupt
-        iterate(self, rng, segment)
+        return swap(*args)
 
-    monkeypatch.setattr(parallel_tempering.Replicas, "_iterate", interrupted)
+    monkeypatch.setattr(replicas, "swap", interrupted)
     with two_modes():
         tree = pme.sample_parallel_tempering(chains=3, n_replicas=3, cores=1, **FEW)
     assert dict(tree.posterior.sizes) == {"chain": 2, "draw": 30}

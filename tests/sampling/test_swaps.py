@@ -13,7 +13,9 @@ from pm_energy.paths.ladder import (
     levels_for,
 )
 from pm_energy.testing import FALSE_ALARM, pooled_chisquare
-from pm_energy.walkers.swaps import Replicas, Segment, swap_log_ratio
+from pm_energy.walkers import replicas as replicas_module
+from pm_energy.walkers.replicas import Replicas
+from pm_energy.walkers.tempering import swap
 
 LOG_BASE = np.log([0.4, 0.3, 0.2, 0.1])
 LOG_RATIO = np.array([0.0, -2.0, 1.5, 3.0])
@@ -29,88 +31,102 @@ def joint():
     return states, np.prod([p[states[:, i]] for i, p in enumerate(one)], axis=0)
 
 
-@pytest.mark.parametrize(("sign", "is_right"), [(1, True), (-1, False)])
-@pytest.mark.parametrize("pair", [0, 1])
-def test_the_swap_is_in_detailed_balance(pair, sign, is_right):
-    """Exactly: pi T = pi to 1e-12 on all 64 joint states; with the sign reversed it is not."""
-    states, p = joint()
-    after = np.zeros_like(p)
-    for state, weight in zip(states, p, strict=True):
-        accept = np.exp(min(0.0, sign * swap_log_ratio(BETAS, LOG_RATIO[state])[pair]))
-        swapped = state.copy()
-        swapped[[pair, pair + 1]] = state[[pair + 1, pair]]
-        after[state @ [16, 4, 1]] += weight * (1 - accept)
-        after[swapped @ [16, 4, 1]] += weight * accept
-    assert (np.abs(after - p).max() < 1e-12) == is_right
+def backwards(rng, betas, log_ratio, replica, parity):
+    """The sign reversed."""
+    negative = -log_ratio
+    accepted = swap(rng, betas, negative, replica, parity)
+    log_ratio[...] = -negative
+    return accepted
 
 
-class Aliased(Replicas):
+def aliased(rng, betas, log_ratio, replica, parity):
     """Writes one replica over the other: the oldest bug of parallel tempering."""
-
-    def _iterate(self, rng, segment):
-        before = self.order.copy()
-        super()._iterate(rng, segment)
-        changed = self.order != before
-        if changed.any():
-            self.order[changed] = self.order[np.flatnonzero(changed)[0]]
-
-
-class Stale(Replicas):
-    """Decides swaps by what log_ratio was before the moves."""
-
-    def _iterate(self, rng, segment):
-        walkers, move = self.walkers, self.walkers.move
-        old = walkers.x.copy()
-
-        def moved(*args):
-            move(*args)
-            self.new, walkers.x = walkers.x.copy(), old
-
-        walkers.move = moved
-        super()._iterate(rng, segment)
-        walkers.move, walkers.x = move, self.new
+    before = replica.copy()
+    accepted = swap(rng, betas, log_ratio, replica, parity)
+    changed = replica != before
+    if changed.any():
+        replica[changed] = replica[changed][0]
+    return accepted
 
 
-@pytest.mark.parametrize(("kind", "is_right"), [(Replicas, True), (Aliased, False), (Stale, False)])
+class Stale(TableWalkers):
+    """Tells what log_ratio was before the last move."""
+
+    told = None
+
+    @property
+    def log_ratio(self):
+        return self.table[self.x] if self.told is None else self.told
+
+    def move(self, *args):
+        before = self.table[self.x]
+        super().move(*args)
+        self.told = before
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "is_right"),
+    [
+        (swap, TableWalkers, True),
+        (backwards, TableWalkers, False),
+        (aliased, TableWalkers, False),
+        (swap, Stale, False),
+    ],
+)
 @pytest.mark.parametrize("parity", [0, 1])
-def test_an_iteration_leaves_the_product_invariant(kind, is_right, parity):
+def test_an_iteration_leaves_the_product_invariant(rule, kind, is_right, parity, monkeypatch):
     """From exact starts; one false alarm in a million. An even and an odd iteration."""
+    monkeypatch.setattr(replicas_module, "swap", rule)
     states, p = joint()
     rng = np.random.default_rng(4)
-    walkers = TableWalkers(LOG_BASE, LOG_RATIO, 3)
-    walkers.set_ladder(BETAS)
-    replicas = kind(walkers)
+    walkers = kind(LOG_BASE, LOG_RATIO, 3)
+    replicas = Replicas(walkers)
+    replicas.begin(rng, BETAS[None])
     numbers = np.empty(STARTS, dtype=int)
     for i, start in enumerate(rng.choice(len(p), size=STARTS, p=p)):
         walkers.put({"x": states[start]})
-        replicas.order, replicas.count = np.arange(3), parity
-        replicas._iterate(rng, Segment())
-        numbers[i] = walkers.x[replicas.order] @ [16, 4, 1]
+        replicas.replica[0], replicas.count = np.arange(3), parity
+        replicas.run(rng, 1)
+        numbers[i] = walkers.x[replicas.replica[0]] @ [16, 4, 1]
     assert (pooled_chisquare(numbers, p) > FALSE_ALARM) == is_right
+
+
+def test_swaps_alone_are_in_detailed_balance():
+    """Exactly: pi T = pi to 1e-12 on all 64 joint states, for even and for odd pairs."""
+    states, p = joint()
+    for pair in (0, 1):
+        after = np.zeros_like(p)
+        for state, weight in zip(states, p, strict=True):
+            rng, replica = np.random.default_rng(0), np.arange(3)[None].copy()
+            accept = swap(rng, BETAS[None], LOG_RATIO[state][None].copy(), replica, pair)[0, pair]
+            swapped = state.copy()
+            swapped[[pair, pair + 1]] = state[[pair + 1, pair]]
+            after[state @ [16, 4, 1]] += weight * (1 - accept)
+            after[swapped @ [16, 4, 1]] += weight * accept
+        np.testing.assert_allclose(after, p, atol=1e-12)
 
 
 def test_what_is_recorded_belongs_together():
     walkers = TableWalkers(LOG_BASE, LOG_RATIO, 3)
     rng = np.random.default_rng(0)
-    walkers.start(rng)
-    walkers.set_ladder(BETAS)
-    segment = Segment()
-    Replicas(walkers).run(rng, 50, segment, record=True)
-    tops = np.array([value["x"] for value in segment.values])
-    np.testing.assert_array_equal(LOG_RATIO[tops], np.array(segment.log_ratio)[:, -1])
-    assert {tuple(sorted(order)) for order in segment.replica} == {(0, 1, 2)}
-    assert segment.iterations == 50
+    replicas = Replicas(walkers)
+    replicas.begin(rng, BETAS[None])
+    stretch = replicas.run(rng, 50, record=True)
+    tops = stretch.values["x"][:, 0]
+    np.testing.assert_array_equal(LOG_RATIO[tops], stretch.log_ratio[:, 0, -1])
+    np.testing.assert_array_equal(np.sort(stretch.replica[:, 0]), np.tile(np.arange(3), (50, 1)))
+    assert stretch.iterations == 50
     # even pairs swap at even iterations, odd ones at odd
-    moved = np.diff(np.array(segment.replica), axis=0) != 0
+    moved = np.diff(stretch.replica[:, 0], axis=0) != 0
     assert not moved[0::2, 0].any()
     assert not moved[1::2, 2].any()
 
 
 def test_impossible_states_are_not_carried_up():
-    log_ratio = np.array([-np.inf, -np.inf, 0.0, -1.0])
-    log_r = swap_log_ratio(np.array([0.0, 0.2, 0.5, 1.0]), log_ratio)
-    assert np.isneginf(log_r[0])
-    np.testing.assert_allclose(log_r[1:], [-np.inf, 0.5])
+    log_ratio = np.array([[-np.inf, -np.inf, 0.0, -1.0]])
+    betas, replica = np.array([[0.0, 0.2, 0.5, 1.0]]), np.arange(4)[None].copy()
+    accepted = swap(np.random.default_rng(0), betas, log_ratio, replica, 0)
+    np.testing.assert_allclose(accepted, [[0.0, 0.0, 1.0]])
 
 
 def test_ladders():
