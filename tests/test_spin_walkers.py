@@ -16,12 +16,18 @@ from pm_energy.energy import single_block
 from pm_energy.exact.enumeration import state_number
 from pm_energy.paths import make_path
 from pm_energy.testing import FALSE_ALARM, pooled_chisquare
-from pm_energy.walkers import tempering
+from pm_energy.walkers import spin_graph, tempering
 from pm_energy.walkers.spin_walkers import NotOneField, SpinWalkers
 
 SIGNS = np.random.default_rng(3).choice([-1.0, 1.0], 7)
 KINDS = {
     "equal couplings": pme.Ising(0.8 * SIGNS, lattice=(2, 3), periodic=False),
+    "small multiples": pme.Ising(
+        0.4 * np.array([2.0, -1, 1, 1, -2, 1, -1]),
+        0.4 * np.array([[1.0, 0, -2], [0, 0, 1]]),
+        lattice=(2, 3),
+        periodic=False,
+    ),
     "bonds and fields": ALL["ising bonds"],
     "all pairs": ALL["ising dense"],
     "bits": ALL["binary machine"],
@@ -30,7 +36,7 @@ KINDS = {
     "layers": ALL["joined spin"],
     "free energy": ALL["marginal binary spin"],
     "no form": ALL["cubic"],
-}
+}  # fmt: skip
 LADDER = np.array([0.0, 0.4, 1.0])
 STARTS = 4_000  # at each level
 
@@ -99,10 +105,64 @@ def test_tempering_leaves_the_product_of_levels_invariant(name, is_right, monkey
     check_tempering(KINDS[name], 1500, is_right)
 
 
-def check_tempering(energy, chains, is_right=True, ladder=LADDER):
+def test_spins_by_a_matrix(monkeypatch):
+    monkeypatch.setattr(spin_graph, "MANY", 2)
+    energy = pme.Ising(ALL["ising dense"].coupling, 0.3)  # of its own: graphs may be remembered
+    assert "a matrix of couplings" in SpinWalkers(make_path(energy), 1).road
+    check_tempering(energy, 2_000)
+    check_tempering(energy, 2_000, is_right=False, start_ladder=LADDER[::-1])
+
+
+@pytest.mark.parametrize("name", ["equal couplings", "small multiples"])
+def test_ladders_that_share_words_are_invariant(name):
+    check_tempering(KINDS[name], 40_000)
+
+
+@pytest.mark.parametrize("name", ["equal couplings", "small multiples"])
+def test_ladders_that_share_words_do_not_drift(name):
+    """Seventy of them: in two words, the second one not full."""
+    energy, rng = KINDS[name], np.random.default_rng(14)
+    walkers = SpinWalkers(make_path(energy), 70 * 4)
+    walkers.start(rng)
+    betas = np.tile([0.0, 0.3, 0.6, 1.0], (70, 1))
+    replica = rng.permuted(np.tile(np.arange(4), (70, 1)), axis=1)
+    run = walkers.temper(rng, betas, replica, 31, thin=3, first=1)
+    assert run.log_ratio.shape == run.replica.shape == (10, 70, 4)
+    tops = run.states.reshape(700, *single_block(energy).shape)
+    found = run.log_ratio[..., -1].ravel()
+    np.testing.assert_allclose(found, -pme.energy_values(energy, tops), atol=1e-11)
+    more = walkers.temper(rng, betas, replica, 1, first=32)
+    np.testing.assert_array_equal(more.replica[0], replica)
+    at_level = np.take_along_axis(walkers.log_ratio.reshape(70, 4), replica, axis=1)
+    np.testing.assert_allclose(more.log_ratio[0], at_level, atol=1e-11)
+    recomputed = -pme.energy_values(energy, walkers.values(np.arange(280))["x"])
+    np.testing.assert_allclose(walkers.log_ratio, recomputed, atol=1e-12)
+
+
+def test_acceptance_is_the_same_by_both_ways():
+    """Means of 20,000 ladders at equilibrium: standard errors are below 0.4 / sqrt(20,000)."""
+    energy, rng = KINDS["equal couplings"], np.random.default_rng(15)
+    ladder = np.array([0.0, 0.2, 0.6, 1.0])
+    states, p = tempered(energy, ladder)
+    x = exact_starts(rng, states, p, 20_000)
+    betas = np.tile(ladder, (20_000, 1))
+    found = []
+    for temper in (SpinWalkers.temper, general_temper):
+        walkers = walkers_at(energy, x)
+        replica = np.tile(np.arange(4), (20_000, 1))
+        found.append(temper(walkers, rng, betas, replica, 2).acceptance.mean(axis=0))
+    np.testing.assert_allclose(*found, atol=5 * 0.4 * np.sqrt(2 / 20_000))
+    assert np.all(found[0] < 0.98)
+
+
+def general_temper(walkers, rng, betas, replica, n_iterations):
+    return tempering.temper(walkers.moves, rng, walkers.x, betas, replica, n_iterations)
+
+
+def check_tempering(energy, chains, is_right=True, ladder=LADDER, start_ladder=LADDER):
     rng = np.random.default_rng(7)
     states, p = tempered(energy, ladder)
-    x = exact_starts(rng, states, p, chains)
+    x = exact_starts(rng, *tempered(energy, start_ladder), chains)
     walkers = walkers_at(energy, x)
     replica = np.tile(np.arange(len(ladder)), (chains, 1))
     betas = np.tile(ladder, (chains, 1))

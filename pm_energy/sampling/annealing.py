@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from pymc.util import get_random_generator
 
-from pm_energy.compile import energy_values
 from pm_energy.energy import single_block
 from pm_energy.sampling.anneal_result import Annealed
 from pm_energy.sampling.parallel import run_chains, workers_for
@@ -17,7 +16,7 @@ from pm_energy.walkers.beta_range import beta_range as find_beta_range
 from pm_energy.walkers.choose_moves import moves_of
 
 SCHEDULES = ("linear", "geometric")
-REPORTS = 20  # in the course of an anneal; only there can it be interrupted
+REPORTS = 20  # at most, in the course of an anneal; only there can kernels be interrupted
 _log = logging.getLogger("pymc").getChild("pm_energy")
 
 
@@ -116,7 +115,7 @@ def anneal(
     )  # fmt: skip
     if len(batches) < len(rngs) or batches[-1].interrupted:
         _log.warning(f"interrupted: {len(batches)} of {len(rngs)} batches of replicas are returned")
-    states, energies = _best_of_restarts(energy, batches, run.n_batches)
+    states, energies = _best_of_restarts(moves, batches, run.n_batches)
     seconds = time.perf_counter() - began
     return Annealed(states, energies, betas, restarts, block.domain, moves.road, seconds)
 
@@ -221,7 +220,7 @@ class _Anneal:
             x = np.array(self.starts[first : first + size], order="C")
         batch = _Batch(x)
         try:
-            for part in np.array_split(self.betas, min(REPORTS, len(self.betas))):
+            for part in np.array_split(self.betas, self._n_parts(x)):
                 self.moves.anneal(rng, x, part)
                 report(len(part))
         except KeyboardInterrupt:
@@ -230,16 +229,22 @@ class _Anneal:
             self.moves.descend(x)
         return batch
 
+    def _n_parts(self, x):
+        parts = x.size * len(self.betas) // self.moves.updates_a_part
+        return min(max(1, parts), REPORTS, len(self.betas))
 
-def _best_of_restarts(energy, batches, n_batches):
+
+def _best_of_restarts(moves, batches, n_batches):
     """States and energies, of each replica the best."""
-    states = np.concatenate([batch.states for batch in batches[:n_batches]])
-    energies = energy_values(energy, states)
-    for start in range(n_batches, len(batches), n_batches):
-        again = np.concatenate([b.states for b in batches[start : start + n_batches]])
-        lower = energy_values(energy, again) < energies[: len(again)]
-        states[: len(again)][lower] = again[lower]
-        energies = energy_values(energy, states)
+    states = energies = None
+    for start in range(0, len(batches), n_batches):
+        new = np.concatenate([batch.states for batch in batches[start : start + n_batches]])
+        values = moves.energies(new)
+        if states is None:
+            states, energies = new, values
+        else:
+            lower = np.flatnonzero(values < energies[: len(new)])
+            states[lower], energies[lower] = new[lower], values[lower]
     if np.isnan(energies).any():
         raise ValueError(
             f"the energy is not a number at {np.isnan(energies).sum()} of {len(energies)} states "

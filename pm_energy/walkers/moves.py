@@ -6,8 +6,10 @@ normal forms state by state, by the kernel of the form with scaled numbers; what
 form by heat bath on differences of the energy itself, a unit at a time in all states together.
 """
 
+import math
 from abc import ABC, abstractmethod
 from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from pm_energy.walkers.tempering import temper
 
 PROBED = 64  # units whose costs are evaluated, where each takes an evaluation of the energy
 MANY_ROWS = 2**16  # evaluations enough for a compiler to pay
+AT_ONCE = 2**16  # numbers: half a megabyte stays in the cache
+_ONE_AT_A_TIME = Lock()  # compiled functions are shared, and no two threads may be in one
 ROUNDING = 1e-12  # of the largest energy
 
 
@@ -33,10 +37,13 @@ class Moves(ABC):
         How they are moved, in words.
     batch : int
         How many states to move together.
+    updates_a_part : int
+        How many updates of units to make, about, before one looks at the clock.
     """
 
     road: str
     batch = 64
+    updates_a_part = 2**17
 
     def __init__(self, energy, weights=None):
         self.energy, self.block = energy, single_block(energy)
@@ -49,11 +56,21 @@ class Moves(ABC):
 
     def draw(self, rng, size):
         """Return independent uniform states, shape (size, *event_shape)."""
-        return rng.choice(self.states, size=(size, *self.block.shape))
+        numbers = rng.integers(len(self.states), size=(size, *self.block.shape), dtype=np.int16)
+        return self.states[numbers]
+
+    def energies(self, x):
+        """Energies of states (B, *event_shape): the very numbers of the formula."""
+        step = max(1, AT_ONCE // max(1, math.prod(self.block.code_shape)))
+        out = np.empty(len(x))
+        for i in range(0, len(x), step):
+            with _ONE_AT_A_TIME:
+                out[i : i + step] = self._energies(x[i : i + step])
+        return out
 
     def log_ratio(self, x):
-        """Minus the energy, plus the weights, of states (B, *event_shape); the very numbers."""
-        value = -np.array(np.broadcast_to(self._energies(x), len(x)))
+        """Minus the energy, plus the weights, of states (B, *event_shape)."""
+        value = -self.energies(x)
         if self.weights is not None:
             number = np.searchsorted(self.states, x.reshape(len(x), -1))
             table = self.weights.reshape(len(self.states), -1)

@@ -8,8 +8,10 @@ import numpy as np
 from pm_energy.domains import Spin
 from pm_energy.energies.sites import Complete, neighbours
 from pm_energy.forms import Held, SpinPairs
+from pm_energy.kernels.gibbs_dense import aligned
 
-DENSE = 0.1  # mean degree, as a fraction of all spins, from which rows of a matrix are faster
+DENSE = 0.1  # mean degree, as a fraction of all spins, from which rows of a matrix are faster,
+MANY = 200  # if there are as many
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,42 +25,35 @@ class SpinGraph:
     values : ndarray of float64, shape (m,)
         Their couplings.
     bias : ndarray of float64, shape (n,)
-    indptr, indices, coupling : ndarray
-        The same graph in CSR form, each edge in both directions.
     """
 
     edges: np.ndarray
     values: np.ndarray
     bias: np.ndarray
-    indptr: np.ndarray
-    indices: np.ndarray
-    coupling: np.ndarray
 
     @property
     def n(self):
         """Number of spins."""
         return len(self.bias)
 
-    @cached_property
+    @property
     def is_dense(self):
         """Whether a spin has so many neighbours that a matrix is the better table."""
-        return len(self.indices) > DENSE * self.n**2 and self.n > 32
+        return self.n >= MANY and 2 * len(self.edges) > DENSE * self.n**2
 
     @cached_property
     def matrix(self):
-        """Couplings as a matrix (n, n)."""
+        """Couplings as a matrix (n, n), its rows on cache lines."""
         out = np.zeros((self.n, self.n))
         a, b = self.edges.T
         out[a, b] = out[b, a] = self.values
-        return out
+        return aligned(out)
 
-    @property
-    def strength(self):
-        """Size of all couplings, or None if they differ or a spin has a bias."""
-        sizes = np.abs(self.values)
-        if self.bias.any() or not sizes.size or np.ptp(sizes) > 0:
-            return None
-        return float(sizes[0])
+    @cached_property
+    def rows(self):
+        """The graph in CSR form, each edge in both directions: (indptr, indices, couplings)."""
+        indptr, indices, bond = neighbours(self.edges, self.n)
+        return indptr, indices, self.values[bond]
 
 
 def spin_graph(form, tensors, domain, weights=None):
@@ -85,8 +80,8 @@ def spin_graph(form, tensors, domain, weights=None):
     >>> from pm_energy.forms import find_form
     >>> form = find_form(pme.Ising(graph=[[0, 1], [1, 2]]))
     >>> graph = spin_graph(form, [np.array(2.0), np.array(0.0)], pme.Spin())
-    >>> graph.indices, graph.strength
-    (array([1, 0, 2, 1], dtype=int32), 2.0)
+    >>> graph.values, graph.rows[1]
+    (array([2., 2.]), array([1, 0, 2, 1], dtype=int32))
     """
     held = form if isinstance(form, Held) else None
     pairs = form.form if held else form
@@ -104,8 +99,7 @@ def spin_graph(form, tensors, domain, weights=None):
         bias = bias + (weights[1] - weights[0]).ravel()
     kept = values != 0
     edges, values = edges[kept], np.array(values[kept], dtype=np.float64)
-    indptr, indices, bond = neighbours(edges, len(bias))
-    return SpinGraph(edges, values, bias, indptr, indices, values[bond])
+    return SpinGraph(edges, values, bias)
 
 
 def _around(held, domain, edges, values, bias):

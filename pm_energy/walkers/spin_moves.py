@@ -1,10 +1,16 @@
-"""Two-state units with pair couplings: all states at once."""
+"""Two-state units with pair couplings: all states at once, as lanes of SIMD."""
+
+from functools import cached_property
 
 import numpy as np
 
 from pm_energy.domains import Spin
-from pm_energy.kernels.descent import dense_descent, sparse_descent
-from pm_energy.kernels.gibbs_sparse import sparse_field, sparse_sweeps
+from pm_energy.kernels.descent import sparse_descent
+from pm_energy.kernels.gibbs_sparse import sparse_field
+from pm_energy.kernels.lanes_anneal import lanes_anneal
+from pm_energy.kernels.lanes_graph import LANES, lanes_graph, pack_lanes, unpack_lanes
+from pm_energy.kernels.lanes_sweeps import lanes_sweeps
+from pm_energy.walkers.lanes_tempering import temper_lanes
 from pm_energy.walkers.moves import Moves
 
 
@@ -19,13 +25,21 @@ class SpinMoves(Moves):
         Those that are part of the graph's biases.
     """
 
+    batch = 4 * LANES
+    updates_a_part = 2**25
+
     def __init__(self, energy, graph, weights=None):
         super().__init__(energy, weights)
         self.graph = graph
-        self.road = "spins"
+        self.road = f"sweeps of {graph.n} spins, {LANES} states side by side"
 
     def __reduce__(self):
         return type(self), (self.energy, self.graph, self.weights)
+
+    @cached_property
+    def lanes(self):
+        """The graph of the kernels."""
+        return lanes_graph(*self.graph.rows, self.graph.bias)
 
     def spins(self, x):
         """States as spins, shape (B, n)."""
@@ -38,32 +52,41 @@ class SpinMoves(Moves):
         if spins is not flat:
             flat[...] = spins if isinstance(self.block.domain, Spin) else (spins + 1) // 2
 
+    def pack(self, x):
+        """States in lanes, shape (n_columns, n, 32); those that are missing are all +1."""
+        padded = np.ones((-(-len(x) // LANES) * LANES, self.graph.n), np.int8)
+        padded[: len(x)] = self.spins(x)
+        return pack_lanes(padded)
+
+    def unpack(self, state, x):
+        """Write lanes into states."""
+        self.store(unpack_lanes(state)[: len(x)], x)
+
     def sweep(self, rng, x, betas, n_sweeps=1):
-        """Sweep all rows."""
-        g, spins = self.graph, self.spins(x)
-        for row, beta in zip(spins, betas, strict=True):
-            sparse_sweeps(
-                rng, row, g.indptr, g.indices, beta * g.coupling, beta * g.bias,
-                np.arange(g.n), n_sweeps,
-            )  # fmt: skip
-        self.store(spins, x)
+        """Sweep all rows, each at its own beta."""
+        state = self.pack(x)
+        padded = np.zeros(len(state) * LANES)
+        padded[: len(x)] = betas
+        lanes_sweeps(rng, state, self.lanes, padded, n_sweeps)
+        self.unpack(state, x)
+
+    def anneal(self, rng, x, schedule):
+        """Sweep all rows once at each inverse temperature of a schedule."""
+        state = self.pack(x)
+        lanes_anneal(rng, state, self.lanes, schedule, descend=False)
+        self.unpack(state, x)
+
+    def temper(self, rng, x, betas, replica, n_iterations, **how):
+        """Run parallel tempering, with the states in their lanes all the time."""
+        return temper_lanes(self, rng, x, betas, replica, n_iterations, **how)
 
     def descend(self, x):
         """Flip spins, in place, until no flip of one lowers the energy."""
         spins = self.spins(x)
-        self._descent(spins)
+        sparse_descent(spins, *self.graph.rows, self.graph.bias)
         self.store(spins, x)
-
-    def _descent(self, spins):
-        g = self.graph
-        if g.is_dense:
-            return dense_descent(spins, g.matrix, g.bias)
-        return sparse_descent(spins, g.indptr, g.indices, g.coupling, g.bias)
 
     def costs(self, x):
         """Changes of the energy by each flip, shape (B, n)."""
-        g, spins = self.graph, self.spins(x)
-        if g.is_dense:
-            return spins * (spins @ g.matrix + g.bias)
-        rows = g.indptr, g.indices, g.coupling, g.bias
-        return spins * np.array([sparse_field(row, *rows) for row in spins])
+        spins = self.spins(x)
+        return spins * np.array([sparse_field(s, *self.graph.rows, self.graph.bias) for s in spins])

@@ -60,29 +60,52 @@ def temper(moves, rng, x, betas, replica, n_iterations, *, n_sweeps=1, thin=1, f
     -------
     Tempering
     """
+
+    def sweep(own):
+        moves.sweep(rng, x, own, n_sweeps)
+        return moves.log_ratio(x)
+
+    return run_iterations(rng, sweep, x.__getitem__, betas, replica, n_iterations, thin, first)
+
+
+def run_iterations(rng, sweep, read, betas, replica, n_iterations, thin, first):
+    """Sweep and swap, whatever holds the states.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    sweep : callable
+        ``sweep(own)`` moves each walker at its own inverse temperature, an array (n_walkers,), and
+        returns their log-ratios.
+    read : callable
+        ``read(walkers)`` returns the states of some.
+    betas, replica, n_iterations, thin, first
+        As for :func:`temper`.
+
+    Returns
+    -------
+    Tempering
+    """
     n_chains, n_levels = betas.shape
-    kept = range(thin - 1, n_iterations, thin)
-    chains = np.arange(n_chains)
-    out = Tempering(
-        np.empty((len(kept), n_chains, n_levels)),
-        np.empty((len(kept), n_chains, n_levels), dtype=np.int64),
-        np.empty((len(kept), n_chains, *x.shape[1:]), dtype=x.dtype),
-        np.zeros((n_chains, n_levels - 1)),
-    )
-    own = np.empty_like(betas)  # beta of each walker
-    by_walker = x.reshape(n_chains, n_levels, *x.shape[1:])
+    first_walker = n_levels * np.arange(n_chains)
+    own = np.empty_like(betas)
+    kept_ratio, kept_replica, kept_states = [], [], []
+    acceptance = np.zeros((n_chains, n_levels - 1))
     for t in range(n_iterations):
         np.put_along_axis(own, replica, betas, axis=1)
-        moves.sweep(rng, x, own.ravel(), n_sweeps)
-        log_ratio = moves.log_ratio(x).reshape(n_chains, n_levels)
-        log_ratio = np.take_along_axis(log_ratio, replica, axis=1)
-        out.acceptance += swap(rng, betas, log_ratio, replica, (first + t) % 2)
+        by_walker = sweep(own.ravel()).reshape(betas.shape)
+        log_ratio = np.take_along_axis(by_walker, replica, axis=1)
+        acceptance += swap(rng, betas, log_ratio, replica, (first + t) % 2)
         if (t + 1) % thin == 0:
-            k = t // thin
-            out.log_ratio[k], out.replica[k] = log_ratio, replica
-            out.states[k] = by_walker[chains, replica[:, -1]]
-    out.acceptance /= max(n_iterations, 1)
-    return out
+            kept_ratio.append(log_ratio)
+            kept_replica.append(replica.copy())
+            kept_states.append(read(first_walker + replica[:, -1]))
+    return Tempering(
+        np.array(kept_ratio),
+        np.array(kept_replica),
+        np.array(kept_states),
+        acceptance / n_iterations,
+    )
 
 
 def swap(rng, betas, log_ratio, replica, parity):
@@ -109,3 +132,32 @@ def swap(rng, betas, log_ratio, replica, parity):
     for table in (log_ratio, replica):
         table[chain, k], table[chain, k + 1] = table[chain, k + 1], table[chain, k]
     return np.exp(np.minimum(0.0, log_r))
+
+
+def mean_acceptance(ladder, log_ratio, replica, began, first):
+    """Return the mean acceptance probabilities of a run of which the outcome of swaps is known.
+
+    Parameters
+    ----------
+    ladder : ndarray, shape (n_levels,)
+    log_ratio, replica : ndarray, shape (n_iterations, n_chains, n_levels)
+        After each iteration.
+    began : ndarray of int, shape (n_chains, n_levels)
+        Which walker sat at each level before them.
+    first : int
+        As for :func:`temper`.
+
+    Returns
+    -------
+    ndarray, shape (n_chains, n_levels - 1)
+    """
+    earlier = np.concatenate([began[None], replica[:-1]])
+    before = log_ratio.copy()
+    for parity in (0, 1):
+        t = slice((parity - first) % 2, None, 2)
+        lower, upper = slice(parity, -1, 2), slice(parity + 1, None, 2)
+        swapped = replica[t, :, lower] != earlier[t, :, lower]
+        before[t, :, lower] = np.where(swapped, log_ratio[t, :, upper], log_ratio[t, :, lower])
+        before[t, :, upper] = np.where(swapped, log_ratio[t, :, lower], log_ratio[t, :, upper])
+    log_r = np.diff(ladder) * (before[..., :-1] - before[..., 1:])
+    return np.exp(np.minimum(0.0, log_r)).mean(axis=0)

@@ -246,6 +246,7 @@ def test_an_interrupt_returns_what_was_reached(monkeypatch, caplog):
         whole(self, rng, x, schedule)
 
     monkeypatch.setattr(moves_module.Moves, "anneal", interrupted)
+    monkeypatch.setattr(moves_module.Moves, "updates_a_part", 400)
     energy = ALL["cubic"]
     with caplog.at_level(logging.WARNING, logger="pymc"):
         found = quiet(energy, n_replicas=10, n_sweeps=100, cores=1)
