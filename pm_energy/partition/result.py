@@ -124,4 +124,13 @@ class NotAvailable(ValueError):
 
 
 class EvidenceWarning(UserWarning):
-    """A reason not to trust an estimate of log Z."""
+    """A reason not to trust an estimate of log Z.
+
+    A class of its own, so that a script can refuse such estimates:
+
+    >>> import warnings
+    >>> from pm_energy.partition import EvidenceWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", EvidenceWarning)
+    ...     pass  # here log_evidence raises where it would warn
+    """

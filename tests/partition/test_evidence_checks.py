@@ -26,11 +26,11 @@ def said(dt):
 
 
 def test_smooth_runs_give_no_reason():
-    """40 runs of parallel tempering and 20 walks: not one false alarm."""
-    u, replica = ladders_with_swaps(np.random.default_rng(31), 40, draws=500)
+    """30 runs of parallel tempering and 10 walks: not one false alarm."""
+    u, replica = ladders_with_swaps(np.random.default_rng(31), 30, draws=500)
     for run, walkers in zip(u, replica, strict=True):
         assert said(tempering_tree(run, LADDER, walkers)) == ""
-    u, level, g = wanderers(np.random.default_rng(32), 20)
+    u, level, g = wanderers(np.random.default_rng(32), 10)
     for run, walk in zip(u, level, strict=True):
         dt = tree(
             "simulated_tempering",

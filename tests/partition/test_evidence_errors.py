@@ -75,6 +75,16 @@ def test_errors_are_calibrated_for_slow_chains(estimator, sluggish):
     assert is_calibrated([estimator(u, LADDER) for u in sluggish])
 
 
+@pytest.mark.parametrize("estimator", OF_LADDERS, ids=lambda f: f.__name__)
+def test_errors_are_calibrated_where_each_chain_has_its_ladder(estimator):
+    rng = np.random.default_rng(30)
+    ladders = np.stack([LADDER**power for power in (0.9, 1.0, 1.1)])
+    runs = [
+        ladders_of_chains(rng, SEEDS, chains=1, rho=0.5, draws=300, beta=beta) for beta in ladders
+    ]
+    assert is_calibrated([estimator(u, ladders) for u in np.concatenate(runs, axis=1)])
+
+
 def as_if_independent(fit):
     order = np.random.default_rng(0).permutation(fit.shares[0].size)
     share = fit.shares[0].ravel()[order].reshape(fit.shares[0].shape)

@@ -151,6 +151,17 @@ def test_ladders_of_chains(estimator, draws):
         assert abs(several.value - (2 * parts[0].value + parts[1].value) / 3) < 1e-12
 
 
+def test_ladders_that_hardly_differ_are_as_good_as_one(draws):
+    """Their levels are nearly the same density, which must not make equations singular."""
+    fit = mbar(draws, LADDER)
+    for apart in (1e-15, 1e-12, 1e-9):
+        ladders = np.tile(LADDER, (3, 1))
+        ladders[:, 1:-1] += apart * np.array([[-1.0], [0.0], [1.0]])
+        near = mbar(draws, ladders)
+        assert abs(near.value - fit.value) < 100 * apart + 1e-11
+        assert abs(near.mcse - fit.mcse) < 100 * apart + 1e-11
+
+
 def moments_to_draws(mean, variance):
     """Two draws a level with these moments."""
     return mean + np.array([[-1.0], [1.0]]) * np.sqrt(variance)

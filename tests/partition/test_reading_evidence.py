@@ -276,6 +276,7 @@ def test_warnings_have_a_class_of_their_own():
     u, replica = ladders_with_swaps(np.random.default_rng(1), 1, draws=30)
     dt = tempering_tree(u[0], LADDER, replica[0])
     for call in (log_evidence, evidence_table):
-        with pytest.warns(EvidenceWarning, match="Too few round trips") as caught:
+        with pytest.warns(EvidenceWarning) as caught:
             call(dt)
+        assert any("Too few round trips" in str(w.message) for w in caught)
         assert {w.filename for w in caught} == {__file__}
