@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pm_energy.kernels.lanes_energies import sum_energies
+from pm_energy.kernels.lanes_energies import lanes_energies
 from pm_energy.kernels.lanes_graph import LANES
-from pm_energy.kernels.lanes_sweeps import seed_lanes, sweep_lanes
+from pm_energy.kernels.lanes_sweeps import lanes_sweeps
 from pm_energy.walkers.tempering import run_iterations
 
 
@@ -16,17 +16,13 @@ def temper_lanes(moves, rng, x, betas, replica, n_iterations, *, n_sweeps=1, thi
     moves : SpinMoves
     """
     state = moves.pack(x)
-    words = seed_lanes(rng, len(state))
-    lane_betas = np.zeros(len(state) * LANES, np.float32)
-    energy = np.empty(len(state) * LANES)
-    sum_energies(energy, state, moves.lanes)
-    offset = moves.log_ratio(x[:1])[0] + energy[0]
+    lane_betas = np.zeros(len(state) * LANES)
+    offset = moves.log_ratio(x[:1])[0] + lanes_energies(state, moves.lanes)[0]
 
     def sweep(own):
         lane_betas[: len(x)] = own
-        sweep_lanes(words, state, moves.lanes, lane_betas, n_sweeps)
-        sum_energies(energy, state, moves.lanes)
-        return offset - energy[: len(x)]
+        lanes_sweeps(rng, state, moves.lanes, lane_betas, n_sweeps)
+        return offset - lanes_energies(state, moves.lanes)[: len(x)]
 
     def read(walkers):
         out = np.empty((len(walkers), *x.shape[1:]), x.dtype)
