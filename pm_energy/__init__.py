@@ -38,11 +38,27 @@ _HOMES = {
     "pm_energy.step_methods": (
         "Boltzmann",  # from here, because importing it tells PyMC of EnergyGibbs
         "EnergyCluster",
+        "EnergyExchange",
         "EnergyGibbs",
         "Road",
+        "exchange_bias",
         "explain_sampler",
     ),
+    "pm_energy.step_methods.simulated_tempering": ("SimulatedTempering",),
     "pm_energy.sampling.parallel_tempering": ("sample_parallel_tempering",),
+    "pm_energy.sampling.population_annealing": ("sample_population_annealing",),
+    "pm_energy.sampling.simulated_tempering": ("sample_simulated_tempering",),
+    "pm_energy.sampling.ais": ("ais",),
+    "pm_energy.sampling.annealing": ("anneal",),
+    "pm_energy.sampling.anneal_result": ("Annealed",),
+    "pm_energy.partition": (
+        "EvidenceWarning",
+        "LogPartition",
+        "evidence_table",
+        "free_energy_curve",
+        "log_evidence",
+        "second_law",
+    ),
     "pm_energy.trust": ("check_tempering",),
     "pm_energy.diagnostics": (
         "plot_barrier",

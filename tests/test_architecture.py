@@ -17,7 +17,7 @@ ROOT = Path(pm_energy.__file__).parent
 LAYERS = [  # from the ground up; a package counts as one
     {"kernels"},
     {"typing", "validate", "domains", "structure", "index_process"},
-    {"energy", "compile", "sufficient_statistics"},
+    {"energy", "compile", "native_density", "sufficient_statistics"},
     {"polynomial", "quadratic", "marginal", "compose"},
     {"energies", "exact"},
     {"forms", "log_partition", "pseudolikelihood"},
@@ -29,7 +29,10 @@ LAYERS = [  # from the ground up; a package counts as one
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 APART = {"step_methods", "diagnostics", "sampling", "estimators"}  # of one layer, not of each other
-UPWARDS = {("energy", "quadratic")}  # when called: couplings are derived from the formula
+UPWARDS = {  # when called
+    ("energy", "quadratic"),  # couplings are derived from the formula
+    ("walkers", "step_methods"),  # PyMC must know of EnergyGibbs before it assigns steps
+}
 
 WHO_MAY_IMPORT = {
     "pymc": {"graph", "walkers", "draws", "random_variable", "distributions", "paths", "record", "training",

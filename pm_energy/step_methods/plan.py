@@ -12,6 +12,7 @@ from enum import IntEnum
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 from pytensor.graph.replace import graph_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
@@ -70,12 +71,14 @@ class Plan:
 class Reader:
     """Graphs over a model's point -> arrays, compiled once, evaluated only if they can change."""
 
-    def __init__(self, outputs, variables, numbers, mode):
+    def __init__(self, outputs, variables, numbers, mode, data=()):
         used = set(ancestors(outputs))
         inputs = [v for v in variables if v in used]
         numbers = {v: value for v, value in numbers.items() if v in used}
         self.constant = None
-        if not inputs:
+        # a shared variable that is no data of the model, a temperature, is set anew between steps
+        changing = any(isinstance(v, SharedVariable) and v not in data for v in used)
+        if not inputs and not changing:
             given = {v: pt.constant(value) for v, value in numbers.items()}
             self.constant = evaluate_once(graph_replace(outputs, given, strict=False))
             return
@@ -96,7 +99,7 @@ class _Site:
 
     def __init__(self, model, rv, mode):
         self.op, self.x = rv.owner.op, model.rvs_to_values[rv]
-        self.variables, self.mode = model.value_vars, mode
+        self.variables, self.mode, self.data = model.value_vars, mode, model.data_vars
         params = model.replace_rvs_by_values(self.op.dist_params(rv.owner))
         # numbers are inputs: as constants they would be compiled in, anew for every value
         self.numbers = {p.type(): p.data for p in params if isinstance(p, Constant)}
@@ -113,7 +116,7 @@ class _Site:
         return vectorize_graph(list(graphs), given) if graphs else []
 
     def reader(self, outputs):
-        return Reader(outputs, self.variables, self.numbers, self.mode)
+        return Reader(outputs, self.variables, self.numbers, self.mode, self.data)
 
 
 def make_plan(model, rv, point, mode=None, make_sweep=sweeper):

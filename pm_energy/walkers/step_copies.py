@@ -31,6 +31,8 @@ def build_step(model, step, initial_point):
     -------
     BlockedStep or CompoundStep
     """
+    import pm_energy.step_methods  # tells PyMC of EnergyGibbs, if nobody has yet
+
     given = [] if step is None else _flat(step)
     # no fast-math: with it, what another process compiles differs in the last bits
     with model, pytensor.config.change_flags(numba__fastmath=False):
