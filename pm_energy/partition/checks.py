@@ -76,6 +76,12 @@ def reasons(run, estimates):
         return [*_of_works(run, estimates)]
     if isinstance(run, Population):
         return [*_of_population(run)]
+    if "mbar" not in estimates:  # a level without draws
+        trips = list(_round_trips(run))
+        return [
+            *trips,
+            "Some levels have no draws, so the path to the target has gaps: tune longer",
+        ]
     best = estimates["mbar"]
     return [
         *_disagreements(estimates),

@@ -1,5 +1,6 @@
 """PyMC step methods for a tempered model: built once, one copy for each temperature."""
 
+import importlib
 import io
 
 import cloudpickle
@@ -31,7 +32,7 @@ def build_step(model, step, initial_point):
     -------
     BlockedStep or CompoundStep
     """
-    import pm_energy.step_methods  # tells PyMC of EnergyGibbs, if nobody has yet
+    importlib.import_module("pm_energy.step_methods")  # tells PyMC of EnergyGibbs
 
     given = [] if step is None else _flat(step)
     # no fast-math: with it, what another process compiles differs in the last bits

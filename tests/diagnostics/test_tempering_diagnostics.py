@@ -393,3 +393,8 @@ def test_energies_that_are_no_numbers_are_refused():
     run["tempering"]["log_ratio"][:] = -np.inf
     with pytest.raises(ValueError, match="no finite value"):
         energy_histograms(run)
+
+
+def test_a_level_that_was_never_visited_is_a_reason_and_no_error():
+    tree = simulated_tempering(np.random.default_rng(10), log_weight=np.zeros(7))
+    assert any("no draws" in reason for reason in check_tempering(tree))
