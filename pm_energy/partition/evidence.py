@@ -86,9 +86,9 @@ def evidence_table(dt):
     Returns
     -------
     Dataset
-        ``value``, ``mcse``, ``lower``, ``upper`` over ``method``; one of them is
-        ``table.sel({"method": "mbar"})`` (``sel(method=...)`` means something else to xarray). The
-        estimates come from the same draws, so they may agree and all be wrong.
+        ``value``, ``mcse``, ``lower``, ``upper`` over ``estimator``, as in
+        ``table.sel(estimator="mbar")``. They come from the same draws, so they may agree and all
+        be wrong.
 
     Warns
     -----
@@ -107,7 +107,7 @@ def evidence_table(dt):
     >>> attrs = {"log_z_base": 0.0, "reverse_exact": 1}
     >>> dt = xr.DataTree.from_dict({"work": xr.Dataset(works, attrs=attrs)})
     >>> table = evidence_table(dt)
-    >>> table["method"].values.tolist()
+    >>> table["estimator"].values.tolist()
     ['bridge', 'ais', 'ais-reverse']
     >>> table["value"].round(2).values.tolist()
     [-2.48, -2.46, -2.5]
@@ -117,8 +117,8 @@ def evidence_table(dt):
     _warn(reasons(run, estimates))
     rows = [estimate.log_partition(log_z_base) for estimate in estimates.values()]
     return xr.Dataset(
-        {name: ("method", np.array([getattr(row, name) for row in rows])) for name in COLUMNS},
-        coords={"method": list(estimates)},
+        {name: ("estimator", np.array([getattr(row, name) for row in rows])) for name in COLUMNS},
+        coords={"estimator": list(estimates)},
         attrs={"log_z_base": log_z_base},
     )
 

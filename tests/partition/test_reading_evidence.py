@@ -94,12 +94,12 @@ def test_every_method_is_right_and_no_warning_is_given(make):
         table = evidence_table(dt)
         fits = {method: log_evidence(dt, method) for method in RUNS[make]}
         best = log_evidence(dt)
-    assert table["method"].values.tolist() == RUNS[make]
+    assert table["estimator"].values.tolist() == RUNS[make]
     assert best == fits[RUNS[make][0]]
     for method, fit in fits.items():
         assert fit.method == method
         assert abs(fit.errors_from(OFFSET + log_z())) < 4
-        row = table.sel({"method": method})
+        row = table.sel(estimator=method)
         assert (row["value"], row["mcse"]) == (fit.value, fit.mcse)
         assert (row["lower"], row["upper"]) == (fit.lower, fit.upper)
         assert fit.lower < fit.value < fit.upper
@@ -132,7 +132,7 @@ def test_reverse_works_are_a_bound_only_from_exact_draws():
     assert log_evidence(work(), "ais-reverse").upper < np.inf
     assert log_evidence(work(exact=0), "ais-reverse").upper == np.inf
     assert log_evidence(work(both=False)).method == "ais"
-    assert evidence_table(work(both=False))["method"].values.tolist() == ["ais"]
+    assert evidence_table(work(both=False))["estimator"].values.tolist() == ["ais"]
 
 
 def frustrated_triangle(beta, shape, rng):
@@ -163,7 +163,7 @@ def test_estimators_that_the_draws_do_not_allow_are_left_out_or_say_why():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         table = evidence_table(dt)
-    assert table["method"].values.tolist() == ["mbar", "bridge", "stepping-stone-forward"]
+    assert table["estimator"].values.tolist() == ["mbar", "bridge", "stepping-stone-forward"]
     assert (np.abs(table["value"] - np.log(0.75) + 3) < 4 * table["mcse"]).all()
     for method in ("stepping-stone", "stepping-stone-backward", "thermodynamic-integration"):
         with pytest.raises(NotAvailable, match=r"-inf for some draws at beta = 0.* Use 'mbar'"):
