@@ -7,6 +7,10 @@ Z_0 / Z_1 [1]_ [2]_. Both hold for any moves that leave each density invariant. 
 between the two histograms [3]_ holds, too, if moves are reversible; a sweep through units in a
 fixed order is not.
 
+Where the target vanishes on a part of the base, forward runs that begin there have no weight, and
+reverse runs never come there: ``<exp(W)>`` then lacks the rest of the base as a factor. Crooks'
+relation, and that ``-log <exp(W)>`` is above log(Z_1 / Z_0), are not touched by it.
+
 References
 ----------
 .. [1] Jarzynski (1997), Phys. Rev. Lett. 78, 2690-2693.

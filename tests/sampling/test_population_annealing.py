@@ -166,6 +166,18 @@ def test_starts_at_which_the_target_vanishes_die_and_count():
     assert np.isnan(first["var_log_ratio"])
 
 
+def test_a_likelihood_of_zero_at_half_of_the_starts():
+    with pm.Model():
+        x = pm.Uniform("x", 0, 1)
+        pm.Uniform("y", x, x + 1, observed=0.5)
+        tree = pme.sample_population_annealing(400, random_seed=1, progressbar=False)
+        works = pme.ais(400, random_seed=1, progressbar=False)["work"]["forward"]
+    assert tree.posterior["x"].max() < 0.5
+    error = 1 / np.sqrt(2 * 400)  # half of 800 founders survive
+    assert abs(tree["population"]["log_z"][:, -1].mean() - np.log(0.5)) < FALSE_ALARM * error
+    assert abs(np.log(np.exp(-works).mean()) - np.log(0.5)) < FALSE_ALARM / np.sqrt(400)
+
+
 @pytest.mark.parametrize(
     ("ratio", "message"),
     [
