@@ -5,12 +5,18 @@ from numba import float32, njit, uint32, uint64
 
 from pm_energy.kernels.lanes_energies import lanes_energies
 from pm_energy.kernels.lanes_graph import LANES, check_lanes
-from pm_energy.kernels.lanes_sweeps import SIGN, add_neighbor, seed_lanes, sweep_lanes
+from pm_energy.kernels.lanes_sweeps import (
+    SIGN,
+    add_neighbor,
+    hot_below,
+    seed_lanes,
+    sweep_lanes,
+)
 from pm_energy.kernels.lanes_vector import any_bit, bits, floats_of_bits, load, splat, store, words
 
 
 def lanes_anneal(rng, state, graph, betas, descend=True):
-    """Sweep once at each beta of a schedule, then descend to local minima; in place.
+    """Sweep once by Metropolis at each beta of a schedule, then descend to local minima; in place.
 
     Parameters
     ----------
@@ -56,7 +62,8 @@ def lanes_anneal(rng, state, graph, betas, descend=True):
         raise ValueError("betas must be finite and at least 0")
     schedule = np.empty((len(betas), n_lanes), np.float32)
     schedule[...] = betas.reshape(len(betas), -1)
-    _anneal(seed_lanes(rng, len(state)), state, graph, schedule)
+    hot = hot_below(graph, "metropolis")
+    _anneal(seed_lanes(rng, len(state)), state, graph, schedule, hot)
     if descend:
         lanes_descent(state, graph)
     return lanes_energies(state, graph)
@@ -93,9 +100,9 @@ def lanes_descent(state, graph):
 
 
 @njit(cache=True)
-def _anneal(words, state, graph, schedule):
+def _anneal(words, state, graph, schedule, hot):
     for betas in schedule:
-        sweep_lanes(words, state, graph, betas, 1)
+        sweep_lanes(words, state, graph, betas, hot, 1)
 
 
 @njit(cache=True, error_model="numpy")

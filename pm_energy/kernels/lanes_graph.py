@@ -9,6 +9,8 @@ from pm_energy.kernels.lanes_vector import empty_on_cache_lines
 
 LANES = 32  # replicas side by side: two vectors, which share the look-up of neighbours
 
+_HOT = 0.4  # change of a log-odds by a bond where the heat bath is as fast as Metropolis
+
 
 class LanesGraph(NamedTuple):
     """What the kernels know of an energy, made by :func:`lanes_graph`; at beta = 1."""
@@ -23,6 +25,7 @@ class LanesGraph(NamedTuple):
     bond_coupling: np.ndarray  # (m,) float64
     site_bias: np.ndarray  # (n,) float64
     slack: np.ndarray  # (n,) float32, bound of the rounding errors of a sum over neighbours
+    hot: float  # beta below which "metropolis" is the heat bath
 
     @property
     def n(self):
@@ -111,6 +114,7 @@ def lanes_graph(indptr, indices, coupling_csr, bias, order=None):
         coupling[once],
         bias,
         (eps * (np.diff(indptr) + 2) * size).astype(np.float32),
+        _HOT / float(np.sqrt(np.mean(coupling[coupling != 0] ** 2))) if coupling.any() else np.inf,
     )
 
 

@@ -1,10 +1,15 @@
-r"""Heat-bath sweeps with any couplings, 16 replicas an instruction, each at a beta of its own.
+r"""Sweeps with any couplings, 16 replicas an instruction, each at a beta of its own.
 
-The less likely value of a spin, against its log-odds z, has probability
-:math:`q = 1 / (1 + e^{|z|}) \le 1/2`. With a 32-bit uniform t, ``t + t e^|z| - 1`` is negative if
-:math:`t < q`: the signs of that number and of z together are the sign of the spin, with no
-comparison. All in float32: q has a relative error of some 1e-7 (1 + \|z\|), and no spin with
-q < 2^-33 is ever drawn against its log-odds.
+* Heat bath: a spin with log-odds z takes the less likely value with probability
+  :math:`1 / (1 + e^{|z|})`.
+* Metropolis: a spin of the likelier value flips with probability :math:`e^{-|z|}`, one of the other
+  always. Anneals end as low with two thirds of the sweeps. At high temperature nearly all spins
+  flip each time, and differences between them last: there the heat bath is better.
+
+With a 32-bit uniform t, ``t + t e^|z| - 1``, or ``t e^|z| - 1``, is negative with that probability:
+the signs of that number and of z together are the sign of the spin, with no comparison. All in
+float32: probabilities have a relative error of some 1e-7 (1 + \|z\|), and no spin with one below
+2^-33 is ever drawn against its log-odds.
 """
 
 import numpy as np
@@ -32,7 +37,7 @@ _MAX_POWER = 60.0  # 2^-60 is never drawn
 _ROUND = 12582912.0
 
 
-def lanes_sweeps(rng, state, graph, betas, n_sweeps=1):
+def lanes_sweeps(rng, state, graph, betas, n_sweeps=1, update="heat-bath"):
     r"""Resample the spins of all replicas ``n_sweeps`` times, in place.
 
     Parameters
@@ -44,6 +49,9 @@ def lanes_sweeps(rng, state, graph, betas, n_sweeps=1):
     betas : float or ndarray, shape (32 * n_columns,)
         Inverse temperature of each replica, at least 0 (dimensionless).
     n_sweeps : int
+    update : {"heat-bath", "metropolis"}
+        Metropolis is the faster in the cold. Replicas with a beta below ``graph.hot`` take the heat
+        bath in any case.
 
     Raises
     ------
@@ -63,7 +71,15 @@ def lanes_sweeps(rng, state, graph, betas, n_sweeps=1):
     """
     check_lanes(state, graph.n)
     betas = per_lane(betas, len(state) * LANES)
-    sweep_lanes(seed_lanes(rng, len(state)), state, graph, betas, n_sweeps)
+    hot = hot_below(graph, update)
+    sweep_lanes(seed_lanes(rng, len(state)), state, graph, betas, hot, n_sweeps)
+
+
+def hot_below(graph, update):
+    """Below which beta replicas are updated by heat bath."""
+    if update not in ("heat-bath", "metropolis"):
+        raise ValueError(f"update must be 'heat-bath' or 'metropolis', got {update!r}")
+    return np.float32(np.inf if update == "heat-bath" else graph.hot)
 
 
 def seed_lanes(rng, n_columns):
@@ -76,7 +92,7 @@ def seed_lanes(rng, n_columns):
 
 
 @njit(cache=True, error_model="numpy")
-def sweep_lanes(words, state, graph, betas, n_sweeps):
+def sweep_lanes(words, state, graph, betas, hot, n_sweeps):
     """Sweep, in place; also for use in other jitted loops.
 
     Parameters
@@ -87,6 +103,8 @@ def sweep_lanes(words, state, graph, betas, n_sweeps):
     graph : LanesGraph
         Trusted: a site that is not there corrupts memory.
     betas : ndarray of float32, shape (32 * n_columns,)
+    hot : float32
+        From :func:`hot_below`.
     n_sweeps : int
     """
     streams, first, order = words.reshape(-1), graph.first, graph.order
@@ -94,8 +112,10 @@ def sweep_lanes(words, state, graph, betas, n_sweeps):
     half, word = uint64(LANES // 2), uint64(_WORDS)
     for column in range(uint64(state.shape[0])):
         spins = state[column].reshape(-1)
-        scale_a = load(betas, column * uint64(LANES)) * float32(_LOG2_E)
-        scale_b = load(betas, column * uint64(LANES) + half) * float32(_LOG2_E)
+        scale_a = load(betas, column * uint64(LANES))
+        scale_b = load(betas, column * uint64(LANES) + half)
+        heat_a, heat_b = _is_below(scale_a, hot), _is_below(scale_b, hot)
+        scale_a, scale_b = scale_a * float32(_LOG2_E), scale_b * float32(_LOG2_E)
         at = column * uint64(8 * _WORDS)
         a0, a1 = load(streams, at), load(streams, at + word)
         a2, a3 = load(streams, at + 2 * word), load(streams, at + 3 * word)
@@ -106,10 +126,12 @@ def sweep_lanes(words, state, graph, betas, n_sweeps):
                 field_a = field_b = splat(bias[i])
                 for k in range(first[i], first[i + uint64(1)]):
                     field_a, field_b = add_neighbor(spins, neighbors, coupling, k, field_a, field_b)
+                place = i * uint64(LANES)
+                old_a, old_b = load(spins, place), load(spins, place + half)
                 r, a0, a1, a2, a3 = next_word(a0, a1, a2, a3)
-                store(spins, i * uint64(LANES), _draw(bits(r), scale_a * field_a))
+                store(spins, place, _draw(bits(r), scale_a * field_a, old_a, heat_a))
                 r, b0, b1, b2, b3 = next_word(b0, b1, b2, b3)
-                store(spins, i * uint64(LANES) + half, _draw(bits(r), scale_b * field_b))
+                store(spins, place + half, _draw(bits(r), scale_b * field_b, old_b, heat_b))
         store(streams, at, a0)
         store(streams, at + word, a1)
         store(streams, at + 2 * word, a2)
@@ -133,14 +155,20 @@ def add_neighbor(spins, neighbors, coupling, k, field_a, field_b):
 
 
 @njit(forceinline=True)
-def _draw(random, z):
+def _is_below(x, limit):
+    """Words of ones where x < limit, of zeros elsewhere."""
+    return splat(uint32(0)) - (bits(x - limit) >> uint32(31))
+
+
+@njit(forceinline=True)
+def _draw(random, z, old, heat_bath):
     """Spins with log-odds ``z * log(2)``, from 16 random words of 32 bits."""
     t = fused(to_floats(random), splat(float32(2.0**-32)), splat(float32(2.0**-33)))
-    power = smaller(
-        floats_of_bits(bits(z) & uint32(~SIGN & 0xFFFFFFFF)), splat(float32(_MAX_POWER))
-    )
-    against = fused(t, _exp2(power), t) - float32(1)
-    return floats_of_bits(((bits(z) ^ bits(against)) & uint32(SIGN)) | uint32(_ONE))
+    power = smaller(floats_of_bits(bits(z) & uint32(~SIGN)), splat(float32(_MAX_POWER)))
+    one = floats_of_bits(heat_bath & uint32(_ONE))  # 0 for Metropolis
+    against = bits(fused(t, _exp2(power), fused(t, one, splat(float32(-1)))))
+    against = against & (heat_bath | ~(bits(old) ^ bits(z)))
+    return floats_of_bits(((bits(z) ^ against) & uint32(SIGN)) | uint32(_ONE))
 
 
 @njit(forceinline=True)

@@ -14,7 +14,7 @@ from numba import njit
 
 from pm_energy.kernels.lanes_energies import sum_energies
 from pm_energy.kernels.lanes_graph import LANES, check_lanes
-from pm_energy.kernels.lanes_sweeps import seed_lanes, sweep_lanes
+from pm_energy.kernels.lanes_sweeps import hot_below, seed_lanes, sweep_lanes
 from pm_energy.kernels.random import next_word, seed_words, to_unit
 
 
@@ -27,7 +27,16 @@ class LanesTempering(NamedTuple):
 
 
 def lanes_tempering(
-    rng, state, graph, betas, replica, n_iterations, sweeps_per_swap=1, offset=0, record=True
+    rng,
+    state,
+    graph,
+    betas,
+    replica,
+    n_iterations,
+    sweeps_per_swap=1,
+    offset=0,
+    record=True,
+    update="metropolis",
 ):
     r"""Sweep and swap, ``n_iterations`` times, in place.
 
@@ -54,6 +63,8 @@ def lanes_tempering(
         iterations ended, add n.
     record : bool
         Whether to return what sat where after each iteration.
+    update : {"metropolis", "heat-bath"}
+        As for :func:`pm_energy.kernels.lanes_sweeps.lanes_sweeps`.
 
     Returns
     -------
@@ -102,8 +113,8 @@ def lanes_tempering(
     kept = (n_iterations if record else 0, *shape)
     energy, places = np.empty(kept), np.empty(kept, np.int16)
     accepted, tried = tempering_loop(
-        seed_words(rng), seed_lanes(rng, len(state)), state, graph, betas, replica, n_iterations,
-        sweeps_per_swap, offset, energy, places,
+        seed_words(rng), seed_lanes(rng, len(state)), state, graph, betas,
+        hot_below(graph, update), replica, n_iterations, sweeps_per_swap, offset, energy, places,
     )  # fmt: skip
     with np.errstate(invalid="ignore"):
         acceptance = accepted / (shape[1] * tried)
@@ -112,8 +123,8 @@ def lanes_tempering(
 
 @njit(cache=True, error_model="numpy")
 def tempering_loop(
-    stream, words, state, graph, betas, replica, n_iterations, sweeps_per_swap, offset, energies,
-    places,
+    stream, words, state, graph, betas, hot, replica, n_iterations, sweeps_per_swap, offset,
+    energies, places,
 ):  # fmt: skip
     """Sweep, sum and swap; return the sums of min(1, ratio) and the number of turns per pair."""
     n_levels, n_ladders = replica.shape
@@ -124,7 +135,7 @@ def tempering_loop(
             lane_betas[replica[level, g] * n_ladders + g] = betas[level]
     accepted, tried = np.zeros(n_levels - 1), np.zeros(n_levels - 1, np.int64)
     for t in range(n_iterations):
-        sweep_lanes(words, state, graph, lane_betas, sweeps_per_swap)
+        sweep_lanes(words, state, graph, lane_betas, hot, sweeps_per_swap)
         sum_energies(energy, state, graph)
         for pair in range((offset + t) % 2, n_levels - 1, 2):
             accepted[pair] += swap_levels(stream, energy, pair, betas, replica, lane_betas)

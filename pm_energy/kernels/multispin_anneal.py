@@ -7,9 +7,9 @@ from pm_energy.kernels.lanes_vector import any_bit, load, splat, store
 from pm_energy.kernels.multispin_energies import multispin_energies
 from pm_energy.kernels.multispin_graph import place_graph
 from pm_energy.kernels.multispin_sweeps import (
-    digit_table,
-    fill_digits,
+    fill_rates,
     majority,
+    multispin_rates,
     seed_columns,
     sweep_rows,
 )
@@ -17,7 +17,7 @@ from pm_energy.kernels.multispin_words import COLUMN, check_words, n_columns, to
 
 
 def multispin_anneal(rng, words, graph, betas, descend=True):
-    """Sweep once at each beta of a schedule, then descend to local minima; in place.
+    """Sweep once by Metropolis at each beta of a schedule, then descend to local minima; in place.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def multispin_anneal(rng, words, graph, betas, descend=True):
         raise ValueError(f"betas must be a vector of finite numbers >= 0; got {betas}")
     n_words = words.shape[1]
     rows = to_rows(words)
-    placed, digits = place_graph(graph, rows), digit_table(np.zeros(n_words))
-    _anneal_rows(seed_columns(rng, n_words), rows, placed, digits, betas)
+    placed, rates = place_graph(graph, rows), multispin_rates(np.zeros(n_words), "metropolis")
+    _anneal_rows(seed_columns(rng, n_words), rows, placed, rates, betas)
     if descend:
         _descend_rows(rows, placed, n_columns(n_words))
     words[...] = rows[:, :n_words]
@@ -99,11 +99,10 @@ def multispin_descent(words, graph):
 
 
 @njit(cache=True)
-def _anneal_rows(lanes, rows, graph, digits, betas):
-    n_words = digits.shape[0] * COLUMN
+def _anneal_rows(lanes, rows, graph, rates, betas):
     for beta in betas:
-        fill_digits(digits, np.full(n_words, beta))
-        sweep_rows(lanes, rows, graph, digits, 1)
+        fill_rates(rates, np.full(rates.heat_bath.size, beta), 0.0)
+        sweep_rows(lanes, rows, graph, rates, 1)
 
 
 @njit(cache=True)

@@ -53,7 +53,7 @@ def multispin_graph(indptr, indices, signs, order=None):
     ------
     ValueError
         If the arrays do not fit, a bond is given in one direction only, or a site has more than 8
-        neighbours (:mod:`pm_energy.kernels.lanes` takes any graph).
+        neighbours (:mod:`pm_energy.kernels.lanes_sweeps` takes any graph).
 
     Examples
     --------
@@ -79,7 +79,7 @@ def multispin_graph(indptr, indices, signs, order=None):
     if degrees.max() > MAX_DEGREE:
         raise ValueError(
             f"a site has {degrees.max()} neighbours; the bit-parallel kernels take up to "
-            f"{MAX_DEGREE}: use pm_energy.kernels.lanes"
+            f"{MAX_DEGREE}: use pm_energy.kernels.lanes_sweeps"
         )
     rows = np.repeat(np.arange(n), degrees)
     if (rows == indices).any():

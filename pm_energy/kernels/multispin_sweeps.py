@@ -1,16 +1,23 @@
-r"""Heat-bath sweeps of 512 replicas an instruction, every one with random bits of its own.
+r"""Sweeps of 512 replicas an instruction, every one with random bits of its own.
 
 Neighbours that pull a spin up are counted in binary, one bit of the count to a vector. The count
-says where the majority lies and how strong it is; a spin goes *against* the majority with
-probability :math:`q = 1 / (1 + e^{2 \beta |h|}) \le 1/2`, h the sum of its neighbours. To decide
-:math:`u < q` in all replicas, compare the binary digits of u, drawn one plane of bits at a time,
-with those of q, which each replica picks by its |h|: the first digit that differs decides. Half of
-the undecided are decided by each plane, so that after 13 planes few of 512 replicas are left; only
-for them more are drawn, up to 33. Probabilities are thus exact to :math:`2^{-34}`.
+says where the majority lies and how strong it is, \|h\|, h being the sum of the neighbours.
 
-With even degree a tie (h = 0) is decided by the first digit alone. All sums and digits are exact:
-no floating-point number is involved but in the table of q.
+* Heat bath: a spin is drawn against the majority with probability
+  :math:`1 / (1 + e^{2 \beta |h|})`; where there is none (h = 0), by a coin.
+* Metropolis: a spin with the majority flips with probability :math:`e^{-2 \beta |h|}`, one against
+  it, or without any, always. In a spin glass many spins are free (h = 0), and to flip them all
+  finds ground states four times as often. At high temperature nearly all spins flip each time, and
+  differences between them last: there the heat bath is better.
+
+To decide :math:`u < p` in all replicas, compare the binary digits of u, drawn one plane of bits at
+a time, with those of p, which each replica picks by its \|h\|: the first digit that differs
+decides. Half of the undecided are decided by each plane, so that after 13 planes few of 512
+replicas are left; only for them more are drawn, up to 34. Probabilities are thus exact to
+:math:`2^{-34}`: no floating-point number is involved but in the table of p.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, uint64
@@ -20,16 +27,21 @@ from pm_energy.kernels.multispin_graph import place_graph
 from pm_energy.kernels.multispin_words import COLUMN, check_words, n_columns, per_word, to_rows
 from pm_energy.kernels.random import next_word, seed_words
 
-# Digits of 2 q: the first of q itself is 0, for q <= 1/2. The last is always 0, so that u is not
-# less than q where all digits agree.
-_DIGITS = 33
-_PAIRS_AT_LEAST = (
-    6  # pairs of planes always drawn after the first: fewer cost mispredicted branches
-)
+# Of p. The last is always 0, so that u is not less than p where all digits agree.
+_DIGITS = 34
+_PAIRS_AT_LEAST = 6  # of planes, after the first: fewer cost mispredicted branches
 _CLASSES = 4  # of |h|: 2, 4, 6, 8 or 1, 3, 5, 7
+_HOT = 0.2  # beta below which "metropolis" is the heat bath
 
 
-def multispin_sweeps(rng, words, graph, betas, n_sweeps=1):
+class MultispinRates(NamedTuple):
+    """How words are updated, made by :func:`multispin_rates`."""
+
+    digits: np.ndarray  # (n_columns, 2, 34, 4, 8): see fill_rates
+    heat_bath: np.ndarray  # (8 * n_columns,): ones where a word is updated by heat bath
+
+
+def multispin_sweeps(rng, words, graph, betas, n_sweeps=1, update="heat-bath"):
     r"""Resample the spins of all replicas ``n_sweeps`` times, in place.
 
     Replicas in word w follow :math:`p(s) \propto \exp(\beta_w \sum_{ij} \sigma_{ij} s_i s_j)`.
@@ -44,6 +56,9 @@ def multispin_sweeps(rng, words, graph, betas, n_sweeps=1):
     betas : float or ndarray of float64, shape (n_words,)
         Inverse temperature times the strength of a bond, at least 0 (dimensionless).
     n_sweeps : int
+    update : {"heat-bath", "metropolis"}
+        Metropolis is the faster in the cold. Words with a beta below 0.2 take the heat bath in any
+        case.
 
     Raises
     ------
@@ -68,8 +83,8 @@ def multispin_sweeps(rng, words, graph, betas, n_sweeps=1):
     check_words(words, graph.n)
     betas = per_word("betas", betas, words.shape[1])
     rows = to_rows(words)
-    lanes, digits = seed_columns(rng, words.shape[1]), digit_table(betas)
-    sweep_rows(lanes, rows, place_graph(graph, rows), digits, n_sweeps)
+    lanes, rates = seed_columns(rng, words.shape[1]), multispin_rates(betas, update)
+    sweep_rows(lanes, rows, place_graph(graph, rows), rates, n_sweeps)
     words[...] = rows[:, : words.shape[1]]
 
 
@@ -81,46 +96,57 @@ def seed_columns(rng, n_words):
     return words
 
 
-def digit_table(betas):
-    """Table of the digits of 2 q, from :func:`fill_digits`, for one beta a word."""
-    shape = (n_columns(betas.size), 2, _DIGITS, _CLASSES, COLUMN)
-    digits = empty_on_cache_lines(shape, np.uint64)
-    fill_digits(digits, betas)
-    return digits
+def multispin_rates(betas, update):
+    """Probabilities of all updates, for one beta a word: what :func:`sweep_rows` needs."""
+    if update not in ("heat-bath", "metropolis"):
+        raise ValueError(f"update must be 'heat-bath' or 'metropolis', got {update!r}")
+    columns = n_columns(betas.size)
+    rates = MultispinRates(
+        empty_on_cache_lines((columns, 2, _DIGITS, _CLASSES, COLUMN), np.uint64),
+        empty_on_cache_lines((columns * COLUMN,), np.uint64),
+    )
+    padded = np.zeros(columns * COLUMN)
+    padded[: betas.size] = betas
+    fill_rates(rates, padded, np.inf if update == "heat-bath" else _HOT)
+    return rates
 
 
 @njit(cache=True)
-def fill_digits(digits, betas):
-    """Write the digits of 2 q = 2 / (1 + exp(2 beta |h|)) for all words and all |h|.
+def fill_rates(rates, betas, hot):
+    """Write the binary digits of p for all words and all |h|.
 
     Parameters
     ----------
-    digits : ndarray of uint64, shape (n_columns, 2, 33, 4, 8)
-        By vector of words; parity of the degree; digit, the first the largest; class of \\|h\\|: 2,
-        4, 6, 8 for even degrees, 1, 3, 5, 7 for odd; word of the vector. Overwritten with words of
-        zeros or ones.
-    betas : ndarray of float64, shape (at most 8 * n_columns,)
-        Words without a beta get 0.
+    rates : MultispinRates
+        Overwritten. ``digits``: by vector of words; parity of the degree; digit, the first the
+        largest; class of \\|h\\|: 2, 4, 6, 8 for even degrees, 1, 3, 5, 7 for odd; word of the
+        vector. Words of zeros or ones.
+    betas : ndarray of float64, shape (8 * n_columns,)
+    hot : float
+        Words with a smaller beta are updated by heat bath.
     """
     half = 2.0 ** (_DIGITS - 1)
-    for column in range(digits.shape[0]):
+    for word in range(betas.size):
+        rates.heat_bath[word] = ~uint64(0) if betas[word] < hot else uint64(0)
+    for column in range(rates.digits.shape[0]):
         for odd in range(2):
             for k in range(_CLASSES):
                 field, last, number = 2 * k + 2 - odd, -1.0, uint64(0)
                 for w in range(COLUMN):
-                    word = column * COLUMN + w
-                    beta = betas[word] if word < betas.size else 0.0
+                    beta = betas[column * COLUMN + w]
                     if beta != last:
-                        q = 2.0 / (1.0 + np.exp(2.0 * beta * field))
-                        number = uint64(2.0 * min(np.floor(q * half + 0.5), half - 1.0))
+                        p = np.exp(-2.0 * beta * field)
+                        if beta < hot:
+                            p /= 1.0 + p
+                        number = uint64(2.0 * min(np.floor(p * half + 0.5), half - 1.0))
                         last = beta
                     for digit in range(_DIGITS):
                         bit = (number >> uint64(_DIGITS - 1 - digit)) & uint64(1)
-                        digits[column, odd, digit, k, w] = uint64(0) - bit
+                        rates.digits[column, odd, digit, k, w] = uint64(0) - bit
 
 
 @njit(cache=True, error_model="numpy")
-def sweep_rows(lanes, rows, graph, digits, n_sweeps):
+def sweep_rows(lanes, rows, graph, rates, n_sweeps):
     """Sweep, in place; also for use in other jitted loops.
 
     Parameters
@@ -132,28 +158,25 @@ def sweep_rows(lanes, rows, graph, digits, n_sweeps):
     graph : MultispinGraph
         From :func:`pm_energy.kernels.multispin_graph.place_graph`. Trusted: a site that is not
         there corrupts memory.
-    digits : ndarray of uint64, shape (n_columns, 2, 33, 4, 8)
-        From :func:`digit_table`.
+    rates : MultispinRates
     n_sweeps : int
     """
     n_classes = 0
     for i in graph.order:
         n_classes = max(n_classes, np.int64(graph.first[i + uint64(1)] - graph.first[i] + 1) // 2)
     # One vector after the other: the working set of each is small. The number of classes is a
-    # constant to the compiler, three times: an eighth is saved with four neighbours.
-    for column in range(uint64(digits.shape[0])):
-        if n_classes <= 2:
-            _sweep_column(2, lanes, rows, graph, digits, column, n_sweeps)
-        elif n_classes == 3:
-            _sweep_column(3, lanes, rows, graph, digits, column, n_sweeps)
+    # constant to the compiler, twice: a tenth is saved with up to six neighbours.
+    for column in range(uint64(rates.digits.shape[0])):
+        if n_classes <= 3:
+            _sweep_column(3, lanes, rows, graph, rates, column, n_sweeps)
         else:
-            _sweep_column(4, lanes, rows, graph, digits, column, n_sweeps)
+            _sweep_column(4, lanes, rows, graph, rates, column, n_sweeps)
 
 
 @njit(forceinline=True)
-def _sweep_column(n_classes, lanes, rows, graph, digits, column, n_sweeps):
+def _sweep_column(n_classes, lanes, rows, graph, rates, column, n_sweeps):
     stride = uint64(rows.shape[1])
-    states, words, table = lanes.reshape(-1), rows.reshape(-1), digits.reshape(-1)
+    states, words, table = lanes.reshape(-1), rows.reshape(-1), rates.digits.reshape(-1)
     half, width = uint64(lanes.shape[1] // 2), uint64(lanes.shape[1])
     per_parity = uint64(_DIGITS * _CLASSES * COLUMN)
     at = column * uint64(COLUMN)
@@ -161,15 +184,19 @@ def _sweep_column(n_classes, lanes, rows, graph, digits, column, n_sweeps):
     a1, b1 = load(states, width + at), load(states, width + half + at)
     a2, b2 = load(states, 2 * width + at), load(states, 2 * width + half + at)
     a3, b3 = load(states, 3 * width + at), load(states, 3 * width + half + at)
+    heat_bath = load(rates.heat_bath, at)
     for _ in range(n_sweeps):
         for i in graph.order:
             begin, end = graph.first[i], graph.first[i + uint64(1)]
             up, tie, low, high = majority(words, at, graph, begin, end)
             place = (uint64(2) * column + ((end - begin) & uint64(1))) * per_parity
+            old = load(words, i * stride + at)
             against, a0, a1, a2, a3, b0, b1, b2, b3 = _against(
-                n_classes, tie, low, high, table, place, a0, a1, a2, a3, b0, b1, b2, b3
-            )
-            store(words, i * stride + at, up ^ against)
+                n_classes, heat_bath, old, tie, low, high, table, place,
+                a0, a1, a2, a3, b0, b1, b2, b3,
+            )  # fmt: skip
+            # By Metropolis, a spin against the majority flips.
+            store(words, i * stride + at, up ^ (against & (heat_bath | tie | ~(old ^ up))))
     store(states, at, a0)
     store(states, half + at, b0)
     store(states, width + at, a1)
@@ -225,13 +252,18 @@ def majority(words, at, graph, begin, end):
 
 
 @njit(forceinline=True)
-def _against(n_classes, tie, low, high, table, place, a0, a1, a2, a3, b0, b1, b2, b3):
-    """Whether u < q, in each replica; returns the streams, too."""
+def _against(
+    n_classes, heat_bath, old, tie, low, high, table, place, a0, a1, a2, a3, b0, b1, b2, b3
+):
+    """Whether u < p, in each replica, or the new spin where there is a tie; and the streams."""
     class0, class1, class2, class3 = ~(low | high), low & ~high, high & ~low, low & high
     r, a0, a1, a2, a3 = next_word(a0, a1, a2, a3)
-    less, open_ = r & tie, ~(r | tie)
+    d = _digit(n_classes, class0, class1, class2, class3, table, place)
+    free = (heat_bath & r) | ~(heat_bath | old)
+    less, open_ = (tie & free) | (d & ~tie), ~(tie | (r ^ d))
     step = uint64(_CLASSES * COLUMN)
     end = place + uint64(_DIGITS) * step
+    place += step
     for _ in range(_PAIRS_AT_LEAST):
         r, b0, b1, b2, b3 = next_word(b0, b1, b2, b3)
         d = _digit(n_classes, class0, class1, class2, class3, table, place)
@@ -252,7 +284,7 @@ def _against(n_classes, tie, low, high, table, place, a0, a1, a2, a3, b0, b1, b2
 
 @njit(forceinline=True)
 def _digit(n_classes, class0, class1, class2, class3, table, place):
-    """The next digit of 2 q, that of its own class in each replica."""
+    """The next digit of p, that of its own class in each replica."""
     digit = (class0 & load(table, place)) | (class1 & load(table, place + uint64(COLUMN)))
     if n_classes > 2:
         digit = digit | (class2 & load(table, place + uint64(2 * COLUMN)))

@@ -15,7 +15,7 @@ from numba import njit, uint64
 from pm_energy.kernels.lanes_vector import load, store, swap_neighbors
 from pm_energy.kernels.multispin_energies import count_space, count_unsatisfied
 from pm_energy.kernels.multispin_graph import place_graph
-from pm_energy.kernels.multispin_sweeps import digit_table, seed_columns, sweep_rows
+from pm_energy.kernels.multispin_sweeps import multispin_rates, seed_columns, sweep_rows
 from pm_energy.kernels.multispin_words import COLUMN, WORD, check_words, per_word, to_rows
 from pm_energy.kernels.random import next_word, seed_words, to_unit
 
@@ -40,6 +40,7 @@ def multispin_tempering(
     offset=0,
     replica=None,
     record=True,
+    update="metropolis",
 ):
     r"""Sweep and swap, ``n_iterations`` times, in place.
 
@@ -63,6 +64,8 @@ def multispin_tempering(
         Which replica sits at each level of each ladder: swapped along, in place.
     record : bool
         Whether to return what sat where after each iteration.
+    update : {"metropolis", "heat-bath"}
+        As for :func:`pm_energy.kernels.multispin_sweeps.multispin_sweeps`.
 
     Returns
     -------
@@ -112,8 +115,8 @@ def multispin_tempering(
     rows = to_rows(words)
     accepted, tried = tempering_loop(
         seed_words(rng), seed_columns(rng, n_levels), rows, place_graph(graph, rows),
-        digit_table(betas), betas, n_iterations, sweeps_per_swap, offset, at, sums, places,
-        count_space(n_levels),
+        multispin_rates(betas, update), betas, n_iterations, sweeps_per_swap, offset, at, sums,
+        places, count_space(n_levels),
     )  # fmt: skip
     words[...] = rows[:, :n_levels]
     with np.errstate(invalid="ignore"):
@@ -125,7 +128,7 @@ def multispin_tempering(
 
 @njit(cache=True, error_model="numpy")
 def tempering_loop(
-    stream, lanes, rows, graph, digits, betas, n_iterations, sweeps_per_swap, offset, replica,
+    stream, lanes, rows, graph, rates, betas, n_iterations, sweeps_per_swap, offset, replica,
     sums, places, counts,
 ):  # fmt: skip
     """Sweep, count and swap; return the sums of min(1, ratio) and the number of turns per pair."""
@@ -134,7 +137,7 @@ def tempering_loop(
     masks = np.zeros(counts.shape[0] + COLUMN, np.uint64)
     accepted, tried = np.zeros(n_levels - 1), np.zeros(n_levels - 1, np.int64)
     for t in range(n_iterations):
-        sweep_rows(lanes, rows, graph, digits, sweeps_per_swap)
+        sweep_rows(lanes, rows, graph, rates, sweeps_per_swap)
         count_unsatisfied(counts, rows, graph)
         parity = (offset + t) % 2
         masks[:] = 0
