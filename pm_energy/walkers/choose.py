@@ -1,5 +1,6 @@
 """Which road walkers take: the fastest one that the model allows."""
 
+from pm_energy.walkers.spin_walkers import NotOneField, SpinWalkers
 from pm_energy.walkers.step_walkers import StepWalkers
 
 
@@ -19,4 +20,10 @@ def make_walkers(path, size, step=None, *, tune=1000, draws=1000):
     -------
     Walkers
     """
+    if step is not None:
+        return StepWalkers(path, size, step, tune, draws)
+    try:
+        return SpinWalkers(path, size)
+    except NotOneField:
+        pass
     return StepWalkers(path, size, step, tune, draws)

@@ -6,16 +6,6 @@ import pytensor.tensor as pt
 
 import pm_energy as pme
 
-GALAXIES = np.array(
-    """9172 9350 9483 9558 9775 10227 10406 16084 16170 18419 18552 18600 18927 19052 19070 19330
-    19343 19349 19440 19473 19529 19541 19547 19663 19846 19856 19863 19914 19918 19973 19989 20166
-    20175 20179 20196 20215 20221 20415 20629 20795 20821 20846 20875 20986 21137 21492 21701 21814
-    21921 21960 22185 22209 22242 22249 22314 22374 22495 22746 22747 22888 22914 23206 23241 23263
-    23484 23538 23542 23666 23706 23711 24129 24285 24289 24366 24717 24990 25633 26960 26995 32065
-    32789 34279""".split(),
-    dtype=float,
-)  # km/s; Roeder (1990), JASA 85, 617-624
-
 
 def eggbox():
     with pm.Model() as model:
@@ -54,13 +44,3 @@ def regression(degree=2, n=20):
         pm.Normal("y", pt.dot(design, weights), 0.3, observed=y)
     cov = 4.0 * design @ design.T + 0.09 * np.eye(n)
     return model, float(pm.logp(pm.MvNormal.dist(np.zeros(n), cov), y).eval())
-
-
-def galaxies(k=3):
-    """Normal mixture with labels that may be exchanged: k! equal modes."""
-    with pm.Model() as model:
-        mean = pm.Uniform("mean", 5, 40, shape=k)
-        log_sd = pm.Uniform("log_sd", -1.5, 2, shape=k)
-        weight = pm.Dirichlet("weight", np.ones(k))
-        pm.NormalMixture("v", weight, mean, pm.math.exp(log_sd), observed=GALAXIES / 1000)
-    return model, None
