@@ -17,6 +17,7 @@ from pm_energy.exact.enumeration import state_number
 from pm_energy.paths import make_path
 from pm_energy.testing import FALSE_ALARM, pooled_chisquare
 from pm_energy.walkers import spin_graph, tempering
+from pm_energy.walkers.choose_moves import moves_of
 from pm_energy.walkers.spin_walkers import NotOneField, SpinWalkers
 
 SIGNS = np.random.default_rng(3).choice([-1.0, 1.0], 7)
@@ -79,6 +80,18 @@ def test_each_walker_leaves_its_own_level_invariant(name, levels, is_right):
     assert 0.0 <= took.min() <= took.max() <= 1.0
     found = p_values(single_block(energy).domain, walkers.x.reshape(x.shape), p)
     assert (min(found) > FALSE_ALARM) == is_right
+
+
+@pytest.mark.parametrize(("held", "is_right"), [(0.7, True), (0.3, False)])
+@pytest.mark.parametrize("name", KINDS)
+def test_anneals_at_one_temperature_leave_it_invariant(name, held, is_right):
+    """From exact starts; held at another temperature they do not."""
+    energy, rng = KINDS[name], np.random.default_rng(16)
+    states, p = tempered(energy, [0.7])
+    x = exact_starts(rng, states, p, 3 * STARTS)[:, 0]
+    moves_of(energy).anneal(rng, x, np.full(3, held))
+    found = p_values(single_block(energy).domain, x[:, None], p)
+    assert (found[0] > FALSE_ALARM) == is_right
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -36,8 +36,8 @@ def beta_range(moves):
     >>> import pm_energy as pme
     >>> from pm_energy.walkers.choose_moves import moves_of
     >>> hot, cold = beta_range(moves_of(pme.Ising(lattice=(8, 8))))
-    >>> round(hot, 3), round(cold, 3)  # log(2) / 8 and log(6400) / 8
-    (0.087, 1.095)
+    >>> round(hot, 3), round(cold, 3)  # log(2) / 8 and log(6400) / 4
+    (0.087, 2.191)
     """
     rng = np.random.default_rng(_SEED)
     x = moves.draw(rng, PROBES)

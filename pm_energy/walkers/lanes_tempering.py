@@ -21,7 +21,7 @@ def temper_lanes(moves, rng, x, betas, replica, n_iterations, *, n_sweeps=1, thi
 
     def sweep(own):
         lane_betas[: len(x)] = own
-        lanes_sweeps(rng, state, moves.lanes, lane_betas, n_sweeps)
+        lanes_sweeps(rng, state, moves.lanes, lane_betas, n_sweeps, "metropolis")
         return offset - lanes_energies(state, moves.lanes)[: len(x)]
 
     def read(walkers):

@@ -28,7 +28,22 @@ LENGTHS = 300, 1000, 2000  # sweeps
 READS = {"pm_energy": 4096, "dwave": 400, "openjij": 400}
 FLOORS = {"dwave": (40, 4), "openjij": (None, None)}  # amortised, latency
 BATCH = 512  # replicas of a single call
-LATENCIES = 100, 200, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 4000  # sweeps of such a call
+LATENCIES = (
+    30,
+    50,
+    70,
+    100,
+    200,
+    300,
+    400,
+    500,
+    700,
+    1000,
+    1500,
+    2000,
+    3000,
+    4000,
+)  # sweeps of such a call
 
 
 class Instance:
@@ -39,11 +54,14 @@ class Instance:
         self.edges, self.n = lattice.edges, lattice.n
         self.signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(self.edges))
         self.energy = pme.Ising(self.signs, lattice=lattice.shape)
-        self.target = self.ours(0, 30_000, BATCH).min()
+        self.target = self.pm_energy()(0, 30_000, BATCH).min()
 
-    def ours(self, seed, n_sweeps, n_replicas):
-        task = {"n_sweeps": n_sweeps, "n_replicas": n_replicas, "cores": 1}
-        return anneal(self.energy, random_seed=seed, progressbar=False, **task).energies
+    def pm_energy(self):
+        def run(seed, n_sweeps, reads):
+            task = {"n_sweeps": n_sweeps, "n_replicas": reads, "cores": 1}
+            return anneal(self.energy, random_seed=seed, progressbar=False, **task).energies
+
+        return run
 
     def dwave(self):
         import dimod
@@ -53,24 +71,33 @@ class Instance:
             np.zeros(self.n), (*self.edges.T, -self.signs), 0.0, dimod.SPIN
         )
         sampler = SimulatedAnnealingSampler()
-        return lambda seed, n_sweeps, reads: sampler.sample(
-            model,
-            num_reads=reads,
-            beta_schedule_type="custom",
-            beta_schedule=np.linspace(*SCHEDULE, n_sweeps),
-            num_sweeps_per_beta=1,
-            seed=seed,
-        ).record.energy
+        return lambda seed, n_sweeps, reads: (
+            sampler.sample(
+                model,
+                num_reads=reads,
+                beta_schedule_type="custom",
+                beta_schedule=np.linspace(*SCHEDULE, n_sweeps),
+                num_sweeps_per_beta=1,
+                seed=seed,
+            ).record.energy
+        )
 
     def openjij(self):
         import openjij
 
         sampler = openjij.SASampler()
-        pairs = {(int(a), int(b)): -float(v) for (a, b), v in zip(self.edges, self.signs, strict=True)}
+        pairs = {
+            (int(a), int(b)): -float(v) for (a, b), v in zip(self.edges, self.signs, strict=True)
+        }
         # with a seed all of its reads are the same
-        return lambda seed, n_sweeps, reads: sampler.sample_ising(
-            {}, pairs, num_reads=reads, schedule=[[b, 1] for b in np.linspace(*SCHEDULE, n_sweeps)]
-        ).record.energy
+        return lambda seed, n_sweeps, reads: (
+            sampler.sample_ising(
+                {},
+                pairs,
+                num_reads=reads,
+                schedule=[[b, 1] for b in np.linspace(*SCHEDULE, n_sweeps)],
+            ).record.energy
+        )
 
 
 class Contest:
@@ -99,10 +126,8 @@ class Contest:
 
 def solve(instance, names, rounds):
     """Amortised times of each contender in each round, at its best length: name -> (rounds,)."""
-    contests = {
-        name: Contest(instance, instance.ours if name == "pm_energy" else getattr(instance, name)(), READS[name])
-        for name in names
-    }  # fmt: skip
+    runs = {name: getattr(instance, name)() for name in names}
+    contests = {name: Contest(instance, run, READS[name]) for name, run in runs.items()}
     timers = {
         (name, length): (lambda c=contest, n=length: c.seconds_a_read(n))
         for name, contest in contests.items()
@@ -126,14 +151,15 @@ def solve(instance, names, rounds):
 
 def latency(instance, rounds):
     """CPU time of single calls, the shortest of which 99% succeed: (rounds,), and its sweeps."""
+    run = instance.pm_energy()
     for n_sweeps in LATENCIES:
-        hits = np.mean(instance.ours(7, n_sweeps, 16 * BATCH) <= instance.target + 1e-6)
+        hits = np.mean(run(7, n_sweeps, 16 * BATCH) <= instance.target + 1e-6)
         if (1 - hits) ** BATCH <= 0.01:
             break
     times = []
     for seed in range(rounds):
         begin = time.process_time()
-        instance.ours(seed, n_sweeps, BATCH)
+        run(seed, n_sweeps, BATCH)
         times.append(time.process_time() - begin)
     return np.array(times), n_sweeps
 
@@ -162,7 +188,9 @@ def main():
         for what, table, floor in zip(
             ("amortised", "latency"), (amortised, direct), FLOORS[name], strict=True
         ):
-            print_ratio(f"{name} / pm_energy, {what}", np.exp(np.log(table[name]).mean(axis=0)), floor)
+            print_ratio(
+                f"{name} / pm_energy, {what}", np.exp(np.log(table[name]).mean(axis=0)), floor
+            )
 
 
 if __name__ == "__main__":

@@ -108,6 +108,15 @@ def test_beta_range_of_a_plain_lattice():
     np.testing.assert_allclose(schedule, [np.log(2.0) / 8.0, np.log(25600.0) / 4.0])
 
 
+def test_rings_of_equal_couplings():
+    """Two walls in a ring cost nothing to move, and must meet: sweeps that flip all free spins
+    carry them round for ever. In 200 sweeps walls diffuse about 14 sites, so few are left."""
+    ring = quiet(pme.Ising(lattice=(12,)), n_sweeps=200, n_replicas=512)
+    assert (ring.energies == -12.0).mean() > 0.9
+    small = quiet(pme.Ising(graph=[[0, 1], [1, 2], [2, 3], [3, 0]]), n_replicas=512)
+    assert np.all(small.energies == -4.0)
+
+
 def test_energy_without_preferences():
     found = quiet(pme.Ising(0.0, lattice=(3, 3)), n_sweeps=3, n_replicas=5)
     assert found.energies.tolist() == [0.0] * 5
