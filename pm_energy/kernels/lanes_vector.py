@@ -2,8 +2,9 @@
 
 Loops over short arrays become SIMD only if the compiler sees through them, and what they carry from
 one step to the next is then stored and loaded again. A vector stays in a register: it is loaded,
-combined by ``& | ^ ~ + - * << >>`` as a number would be, and stored. A scalar beside a vector
-stands for all of its elements. Where registers are narrower the compiler uses several of them.
+combined by ``& | ^ ~ + - * << >>`` as a number would be, and stored. A scalar of the same type
+beside a vector stands for all of its elements. Where registers are narrower than 64 bytes the
+compiler uses several of them.
 
 A vector has 8 elements of uint64 or float64, or 16 of uint32 or float32.
 

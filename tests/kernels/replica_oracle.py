@@ -3,6 +3,8 @@
 import numpy as np
 from spin_oracle import all_spins, numbers
 
+from pm_energy.testing import pooled_chisquare
+
 
 def metropolis_transition(matrix, bias, order):
     """The exact matrix of one sweep in which spins without or against their field always flip."""
@@ -19,6 +21,13 @@ def metropolis_transition(matrix, bias, order):
         site[index, index] += 1.0 - flips
         sweep = sweep @ site
     return sweep
+
+
+def row_p_value(after, row):
+    """P-value of the numbers of states reached from one state, ``row`` of its transition matrix."""
+    if row.max() > 0.98:  # too few go elsewhere for a chi-square
+        return float((row[np.unique(after)] > 0).all())
+    return pooled_chisquare(after, row)
 
 
 def signed_matrix(n, seed, hub):
