@@ -46,6 +46,8 @@ def plot(minima, gibbs, tempered, temperature, path):
         for q in overlaps(tree, "x"):
             ax.hist(q, bins, density=True, histtype="step", lw=1)
         ax.set(xlabel="overlap of two chains", ylabel="density", title=f"{name}, T = {temperature}")
+    for ax in axes[0]:
+        ax.locator_params(axis="x", nbins=6)
     pme.plot_free_energy(tempered, ax=axes[1])
     fig.savefig(path, dpi=120)
     plt.close(fig)
