@@ -1,11 +1,17 @@
 """Which road walkers take: the fastest one that the model allows."""
 
+import logging
+
+from pm_energy.compile import NotNative
+from pm_energy.walkers.compiled_walkers import CompiledWalkers
 from pm_energy.walkers.spin_walkers import NotOneField, SpinWalkers
 from pm_energy.walkers.step_walkers import StepWalkers
 
+_log = logging.getLogger("pymc").getChild("pm_energy")
+
 
 def make_walkers(path, size, step=None, *, tune=1000, draws=1000):
-    """Return walkers for a path.
+    """Return walkers for a path, and log the road that they take.
 
     Parameters
     ----------
@@ -19,11 +25,19 @@ def make_walkers(path, size, step=None, *, tune=1000, draws=1000):
     Returns
     -------
     Walkers
+        Of a discrete field alone, or of continuous variables, moved by kernels of ours; of anything
+        else by PyMC's steps.
     """
-    if step is not None:
-        return StepWalkers(path, size, step, tune, draws)
-    try:
-        return SpinWalkers(path, size)
-    except NotOneField:
-        pass
-    return StepWalkers(path, size, step, tune, draws)
+    reasons = []
+    if step is None:
+        for road, refusal in ((SpinWalkers, NotOneField), (CompiledWalkers, NotNative)):
+            try:
+                walkers = road(path, size)
+            except refusal as why:
+                reasons.append(str(why))
+            else:
+                _log.info(f"road: {walkers.road}")
+                return walkers
+    walkers = StepWalkers(path, size, step, tune, draws)
+    _log.info("; ".join([f"road: {walkers.road}", *reasons]))
+    return walkers
