@@ -140,11 +140,11 @@ def tempering_loop(
         for pair in range((offset + t) % 2, n_levels - 1, 2):
             accepted[pair] += swap_levels(stream, energy, pair, betas, replica, lane_betas)
             tried[pair] += 1
-        if t < energies.shape[0]:
-            places[t] = replica
-            for level in range(n_levels):
-                for g in range(n_ladders):
-                    energies[t, level, g] = energy[replica[level, g] * n_ladders + g]
+        # In loops: to assign a row to a row takes two seconds more to compile.
+        for level in range(n_levels if t < energies.shape[0] else 0):
+            for g in range(n_ladders):
+                places[t, level, g] = replica[level, g]
+                energies[t, level, g] = energy[replica[level, g] * n_ladders + g]
     return accepted, tried
 
 

@@ -149,12 +149,13 @@ def tempering_loop(
             _exchange(counts, pair, mask)
             _exchange(replica, pair, mask)
         swap_rows(rows, masks, parity)
-        if t < sums.shape[0]:
-            for level in range(n_levels):
-                for b in range(WORD):
-                    sums[t, level, b] = graph.n_bonds - 2 * counts[level, b]
-        if t < places.shape[0]:
-            places[t] = replica
+        # In loops: to assign a row to a row takes two seconds more to compile.
+        for level in range(n_levels if t < sums.shape[0] else 0):
+            for b in range(WORD):
+                sums[t, level, b] = graph.n_bonds - 2 * counts[level, b]
+        for level in range(n_levels if t < places.shape[0] else 0):
+            for b in range(WORD):
+                places[t, level, b] = replica[level, b]
     return accepted, tried
 
 
