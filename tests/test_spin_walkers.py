@@ -243,6 +243,7 @@ def data_field():
 
 MODELS = {
     "temperature and data": (data_field, {}),
+    "partly observed": (masked_field, {}),
     "log Z": (lambda: seen_field(KINDS["categories"], log_partition="exact"),
               {"temper": ("likelihood", "energies")}),
     "pixels": (lambda: seen_field(pme.Ising(0.3, lattice=(2, 2))),

@@ -50,7 +50,7 @@ def anneal(
         Sweeps of an anneal. A schedule given by its values has its own number.
     n_replicas : int
         Independent anneals. Where all couplings are of one size and there are no fields, 64 of them
-        share each word of memory and cost as much as one.
+        share each word of memory, and 512 take as long as one.
     beta_range : (float, float), optional
         Inverse temperatures of the first and last sweep. By default found from the energy, so that
         it does not depend on its units or coding: at first the costliest change of one unit is made
