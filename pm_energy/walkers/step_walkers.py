@@ -57,7 +57,8 @@ class StepWalkers(Walkers):
         """Set the levels; new ones begin with what was tuned at the nearest."""
         betas, old = np.asarray(betas, dtype=float), self.ladder
         self.ladder = betas
-        if self.steps and len(betas) != len(old):
+        moving = [self._moves(beta) for beta in betas]
+        if self.steps and moving != [step is not None for step in self.steps]:
             steps = self.steps
 
             def nearest(beta):
@@ -66,12 +67,16 @@ class StepWalkers(Walkers):
 
             self.steps = self._levels_from(nearest)
 
+    def _moves(self, beta):
+        """Whether there are steps at a temperature; if not, the base is drawn."""
+        return bool(beta > 0) or not self.exact_base
+
     def _levels_from(self, source):
         """Copies of steps, each with a random stream of its own; none where the base is drawn."""
         steps = []
         for beta in self.ladder:
             step = None
-            if beta > 0 or not self.exact_base:
+            if self._moves(beta):
                 step = copy_step(source(beta))
                 step.setup_chain(self._streams.spawn(1)[0], self._tune, self._draws)
                 if source(beta) is self.template:
