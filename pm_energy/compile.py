@@ -1,12 +1,14 @@
 """PyTensor graph -> function of arrays: the one place that chooses modes and touches hooks."""
 
 import math
+import warnings
 from functools import lru_cache
+from hashlib import sha256
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.mode import Mode
+from pytensor.compile.mode import Mode, get_mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import explicit_graph_inputs, io_toposort
@@ -166,3 +168,89 @@ def _as_states(x, domain):
     if domain.states is None:  # an energy has a value at infinity, too
         return numeric_array("states", x).astype(domain.dtype)
     return states_in_domain("states", x, domain)
+
+
+class NotNative(RuntimeError):
+    """A graph that cannot become a native function; the message says why."""
+
+
+def compile_native(x, beta, arguments, outputs):
+    """Compile the densities of a path to ``f(double *x, double beta, int64 *table, double *out)``.
+
+    PyTensor keeps what it compiles on disk. The wrapper with C types is kept in the same place,
+    under the key of the graph: compiled anew it would optimise all of the graph once more.
+
+    Parameters
+    ----------
+    x : TensorVariable, shape (n,)
+    beta : TensorVariable, shape ()
+    arguments : list of TensorVariable
+        Data. In ``table`` stand n and then, for each of these, its address and shape.
+    outputs : list of TensorVariable
+        Two numbers, and a vector (n,) if wanted. They are NaN where an operation fails.
+
+    Returns
+    -------
+    numba.core.ccallback.CFunc
+        Its attribute ``address`` is good as long as it lives.
+
+    Raises
+    ------
+    NotNative
+        If an operation needs Python, or PyTensor has no longer the hook that this takes.
+    """
+    from numba import carray, cfunc, types
+    from numba.core.errors import NumbaError
+
+    from pm_energy.kernels.native import as_pointer
+
+    reals, integers = types.CPointer(types.float64), types.CPointer(types.int64)
+    signature = types.void(reals, types.float64, integers, reals)
+    mode = get_mode("NUMBA").including("local_check_parameter_to_ninf_switch")
+    with warnings.catch_warnings(), pytensor.config.change_flags(numba__fastmath=False):
+        warnings.filterwarnings("error", message="Numba will use object mode", category=UserWarning)
+        try:
+            fn = pytensor.function(
+                [x, beta, *arguments], outputs, mode=mode, on_unused_input="ignore"
+            )
+            graph = getattr(fn.vm, "jit_fn", None)
+            if graph is None:
+                raise NotNative("this version of PyTensor hides what numba compiles")
+            source = _wrapper_source(arguments, len(outputs) == 3)
+            names = {"__name__": __name__, "carray": carray, "as_pointer": as_pointer, "np": np,
+                     "graph": graph}  # fmt: skip
+            wrapper, cached = _cached_source(source, names, graph)
+            return cfunc(signature, cache=cached)(wrapper)
+        except (NumbaError, NotImplementedError, UserWarning) as error:
+            raise NotNative(f"numba cannot compile it: {error}") from error
+
+
+def _wrapper_source(arguments, with_gradient):
+    place, arrays = 1, []
+    for v in arguments:
+        shape = "".join(f"table[{place + 1 + i}], " for i in range(v.ndim))
+        arrays.append(f"carray(as_pointer(table[{place}]), ({shape}), np.{v.dtype})")
+        place += 1 + v.ndim
+    point = ["carray(x, (dim,))", "np.asarray(beta)"]
+    return f"""
+def density(x, beta, table_, out_):
+    table = carray(table_, ({place},))
+    dim = table[0]
+    out = carray(out_, (2{" + dim" if with_gradient else ""},))
+    try:
+        results = graph({", ".join(point + arrays)})
+        out[0], out[1] = results[0].item(), results[1].item()
+        {"out[2:] = results[2]" if with_gradient else ""}
+    except Exception:
+        out[:] = np.nan
+"""
+
+
+def _cached_source(source, names, graph):
+    """Run the source of a wrapper; return it and whether numba may keep what it compiles."""
+    from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
+
+    key = CACHED_SRC_FUNCTIONS.get(graph.py_func)
+    if key is not None:
+        key = sha256(f"{key} {source}".encode()).hexdigest()
+    return compile_numba_function_src(source, "density", names, cache_key=key), key is not None
