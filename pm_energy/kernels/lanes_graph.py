@@ -25,7 +25,7 @@ class LanesGraph(NamedTuple):
     bond_coupling: np.ndarray  # (m,) float64
     site_bias: np.ndarray  # (n,) float64
     slack: np.ndarray  # (n,) float32, bound of the rounding errors of a sum over neighbours
-    hot: float  # beta below which "metropolis" is the heat bath
+    hot: float  # beta below which "metropolis" is the heat bath; infinite for chains and rings
 
     @property
     def n(self):
@@ -114,8 +114,14 @@ def lanes_graph(indptr, indices, coupling_csr, bias, order=None):
         coupling[once],
         bias,
         (eps * (np.diff(indptr) + 2) * size).astype(np.float32),
-        _HOT / float(np.sqrt(np.mean(coupling[coupling != 0] ** 2))) if coupling.any() else np.inf,
+        _hot_below(coupling, np.diff(indptr).max()),
     )
+
+
+def _hot_below(coupling, degree):
+    """Metropolis would move the walls of a chain or a ring side by side for ever."""
+    strength = float(np.sqrt(np.mean(coupling[coupling != 0] ** 2))) if coupling.any() else 0.0
+    return _HOT / strength if strength > 0 and degree > 2 else np.inf
 
 
 def pack_lanes(spins):

@@ -50,8 +50,8 @@ def lanes_sweeps(rng, state, graph, betas, n_sweeps=1, update="heat-bath"):
         Inverse temperature of each replica, at least 0 (dimensionless).
     n_sweeps : int
     update : {"heat-bath", "metropolis"}
-        Metropolis is the faster in the cold. Replicas with a beta below ``graph.hot`` take the heat
-        bath in any case.
+        Metropolis is the faster in the cold. Replicas with a beta below ``graph.hot``, and all on
+        chains and rings, take the heat bath in any case.
 
     Raises
     ------

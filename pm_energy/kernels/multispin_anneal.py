@@ -8,6 +8,7 @@ from pm_energy.kernels.multispin_energies import multispin_energies
 from pm_energy.kernels.multispin_graph import place_graph
 from pm_energy.kernels.multispin_sweeps import (
     fill_rates,
+    hot_below,
     majority,
     multispin_rates,
     seed_columns,
@@ -59,8 +60,9 @@ def multispin_anneal(rng, words, graph, betas, descend=True):
         raise ValueError(f"betas must be a vector of finite numbers >= 0; got {betas}")
     n_words = words.shape[1]
     rows = to_rows(words)
-    placed, rates = place_graph(graph, rows), multispin_rates(np.zeros(n_words), "metropolis")
-    _anneal_rows(seed_columns(rng, n_words), rows, placed, rates, betas)
+    placed, hot = place_graph(graph, rows), hot_below(graph, "metropolis")
+    rates = multispin_rates(np.zeros(n_words), graph, "metropolis")
+    _anneal_rows(seed_columns(rng, n_words), rows, placed, rates, betas, hot)
     if descend:
         _descend_rows(rows, placed, n_columns(n_words))
     words[...] = rows[:, :n_words]
@@ -99,9 +101,9 @@ def multispin_descent(words, graph):
 
 
 @njit(cache=True)
-def _anneal_rows(lanes, rows, graph, rates, betas):
+def _anneal_rows(lanes, rows, graph, rates, betas, hot):
     for beta in betas:
-        fill_rates(rates, np.full(rates.heat_bath.size, beta), 0.0)
+        fill_rates(rates, np.full(rates.heat_bath.size, beta), hot)
         sweep_rows(lanes, rows, graph, rates, 1)
 
 

@@ -57,8 +57,8 @@ def multispin_sweeps(rng, words, graph, betas, n_sweeps=1, update="heat-bath"):
         Inverse temperature times the strength of a bond, at least 0 (dimensionless).
     n_sweeps : int
     update : {"heat-bath", "metropolis"}
-        Metropolis is the faster in the cold. Words with a beta below 0.2 take the heat bath in any
-        case.
+        Metropolis is the faster in the cold. Words with a beta below 0.2, and all on chains and
+        rings, take the heat bath in any case.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def multispin_sweeps(rng, words, graph, betas, n_sweeps=1, update="heat-bath"):
     check_words(words, graph.n)
     betas = per_word("betas", betas, words.shape[1])
     rows = to_rows(words)
-    lanes, rates = seed_columns(rng, words.shape[1]), multispin_rates(betas, update)
+    lanes, rates = seed_columns(rng, words.shape[1]), multispin_rates(betas, graph, update)
     sweep_rows(lanes, rows, place_graph(graph, rows), rates, n_sweeps)
     words[...] = rows[:, : words.shape[1]]
 
@@ -96,10 +96,19 @@ def seed_columns(rng, n_words):
     return words
 
 
-def multispin_rates(betas, update):
-    """Probabilities of all updates, for one beta a word: what :func:`sweep_rows` needs."""
+def hot_below(graph, update):
+    """Below which beta words are updated by heat bath: always, if ``update`` says so.
+
+    Also on chains and rings: there a spin is free at each wall between two domains, and to flip
+    them all moves the walls side by side for ever.
+    """
     if update not in ("heat-bath", "metropolis"):
         raise ValueError(f"update must be 'heat-bath' or 'metropolis', got {update!r}")
+    return np.inf if update == "heat-bath" or np.diff(graph.first).max() <= 2 else _HOT
+
+
+def multispin_rates(betas, graph, update):
+    """Probabilities of all updates, for one beta a word: what :func:`sweep_rows` needs."""
     columns = n_columns(betas.size)
     rates = MultispinRates(
         empty_on_cache_lines((columns, 2, _DIGITS, _CLASSES, COLUMN), np.uint64),
@@ -107,7 +116,7 @@ def multispin_rates(betas, update):
     )
     padded = np.zeros(columns * COLUMN)
     padded[: betas.size] = betas
-    fill_rates(rates, padded, np.inf if update == "heat-bath" else _HOT)
+    fill_rates(rates, padded, hot_below(graph, update))
     return rates
 
 

@@ -115,8 +115,8 @@ def multispin_tempering(
     rows = to_rows(words)
     accepted, tried = tempering_loop(
         seed_words(rng), seed_columns(rng, n_levels), rows, place_graph(graph, rows),
-        multispin_rates(betas, update), betas, n_iterations, sweeps_per_swap, offset, at, sums,
-        places, count_space(n_levels),
+        multispin_rates(betas, graph, update), betas, n_iterations, sweeps_per_swap, offset, at,
+        sums, places, count_space(n_levels),
     )  # fmt: skip
     words[...] = rows[:, :n_levels]
     with np.errstate(invalid="ignore"):

@@ -206,6 +206,8 @@ def test_metropolis_is_the_heat_bath_at_high_temperature():
         sweeps(np.random.default_rng(11), state, GRAPH, beta * GRAPH.hot, update=update)
     assert (states[0] == states[1]).all()
     assert (states[0] != states[2]).any()
+    ring = np.roll(np.eye(5), 1, axis=1)
+    assert lanes_graph(*graph(ring + ring.T), 0.0).hot == np.inf
 
 
 def test_packing_is_undone_by_unpacking():

@@ -58,7 +58,7 @@ def beta_of_the_next_word(rng, words, update):
 def other_rule_for_the_probabilities(rng, words, update):
     rows = to_rows(words)
     placed = place_graph(multispin_graph(*graph(MATRIX)), rows)
-    rates = multispin_rates(BETAS, update)
+    rates = multispin_rates(BETAS, multispin_graph(*graph(MATRIX)), update)
     swapped = rates._replace(heat_bath=~rates.heat_bath)
     sweep_rows(seed_columns(rng, words.shape[1]), rows, placed, swapped, 1)
     words[...] = rows[:, : words.shape[1]]
@@ -109,7 +109,7 @@ def test_the_exact_matrices_keep_the_boltzmann_distribution(update):
 @pytest.mark.parametrize("update", UPDATES)
 def test_probabilities_are_exact_to_two_to_the_minus_34(update):
     betas = np.array([0.0, 1e-9, 0.1, 0.2, 0.7, 3.0, 200.0, 0.44, 0.5])
-    rates = multispin_rates(betas, update)
+    rates = multispin_rates(betas, multispin_graph(*graph(MATRIX)), update)
     place_values = 0.5 ** np.arange(1, rates.digits.shape[2] + 1)
     p = np.tensordot(rates.digits != 0, place_values, axes=(2, 0))  # column, parity, class, word
     for w, beta in enumerate(betas):
@@ -174,7 +174,7 @@ def test_replicas_are_not_correlated(streams, is_right, beta):
     square = square._replace(order=np.arange(32 * 32, dtype=np.uint64))
     words = np.full((32 * 32, 16), ~np.uint64(0))
     rows, rng = to_rows(words), np.random.default_rng(6)
-    rates = multispin_rates(np.full(16, beta), "heat-bath")
+    rates = multispin_rates(np.full(16, beta), square, "heat-bath")
     sweep_rows(streams(rng, 16), rows, place_graph(square, rows), rates, 30)
     x = unpack_spins(rows[:, :16].copy())[:, color].astype(float)  # neighbours would be correlated
     x -= x.mean(axis=1, keepdims=True)
@@ -192,6 +192,18 @@ def test_sites_left_out_of_the_order_keep_their_spins():
     rest = np.setdiff1d(np.arange(N), order)
     np.testing.assert_array_equal(words[rest], before[rest])
     assert min(p_values(words)) > FALSE_ALARM / 4
+
+
+def test_metropolis_is_the_heat_bath_on_rings():
+    """Else all walls between domains would move side by side, and none would meet another."""
+    ring = np.roll(np.eye(50, dtype=int), 1, axis=1)
+    ring = multispin_graph(*graph(ring + ring.T))
+    runs = []
+    for update in UPDATES:
+        words = np.random.default_rng(13).integers(0, 2**64, size=(50, 2), dtype=np.uint64)
+        multispin_sweeps(np.random.default_rng(14), words, ring, 1.0, 3, update)
+        runs.append(words)
+    np.testing.assert_array_equal(*runs)
 
 
 @pytest.mark.parametrize("n_words", [1, 7, 8, 9])
