@@ -82,7 +82,7 @@ def main(output="demo_output", draws=4000, tune=2000, chains=2, progressbar=True
     result = {"evidence": pme.log_evidence(tempered)}
     for name, tree in (("NUTS", nuts), ("tempered", tempered)):
         share = labellings(tree).mean(0)
-        result[f"{name} modes"] = int((share > 0).sum())
+        result[f"{name} modes"] = int((share > 0.02).sum())
         result[f"{name} total variation"] = 0.5 * np.abs(share - 1 / share.size).sum()
         result[f"{name} r_hat"] = float(az.rhat(tree)["mean"].max())
     return result

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from examples import (
+    evidence,
     gaussian_samplers,
     hopfield_recall,
     infer_coupling,
     inpainting,
     ising_transition,
+    multimodal,
     segmentation,
+    spin_glass,
 )
 
 
@@ -69,3 +72,25 @@ def test_better_memories_recall_more(run):
     assert (shares["storkey"] <= shares["pseudo-inverse"]).all()
     assert (shares["pseudo-inverse"] <= shares["modern"]).all()
     assert shares["modern"][0] == shares["pseudo-inverse"][0] == 1
+
+
+def test_tempering_visits_the_modes_that_nuts_does_not(run):
+    result = run(multimodal, draws=300, tune=300)
+    assert result["tempered modes"] > result["NUTS modes"]
+    assert result["tempered total variation"] < result["NUTS total variation"] - 0.2
+    # log evidence of a long run: -223.04 +- .07
+    assert abs(result["evidence"].value + 223.04) < 4 * result["evidence"].mcse < 4
+
+
+def test_every_method_finds_the_evidence(run):
+    result = run(evidence, degrees=(1, 2), draws=300)
+    assert result["degree"] == 2
+    errors = result["standard errors from the truth"]
+    errors.pop("thermodynamic-integration")  # its quadrature errs more than its draws
+    assert max(errors.values()) < 4
+
+
+def test_replicas_cross_what_gibbs_sweeps_do_not(run):
+    result = run(spin_glass, side=4, temperature=0.6, draws=500, sweeps=(5, 200))
+    assert result["replicas that find it"][200] > result["replicas that find it"][5]
+    assert result["asymmetry by tempering"] < 0.3 < result["asymmetry by Gibbs"]
