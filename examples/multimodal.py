@@ -58,7 +58,9 @@ def plot(nuts, tempered, path):
         share = labellings(tree).mean(0)
         axes[0, 2].bar(np.arange(share.size) + 0.4 * i - 0.2, share, width=0.4, label=name)
     axes[0, 2].axhline(1 / share.size, color="k", lw=1, ls=":", label="exact")
-    axes[0, 2].set(xlabel="labelling", ylabel="share of draws", title="modes visited")
+    axes[0, 2].set(
+        xlabel="labelling", ylabel="share of draws", title="modes visited", ylim=(0, 0.8)
+    )
     axes[0, 2].legend()
     pme.plot_ladder(tempered, ax=axes[1, :2])
     pme.plot_round_trips(tempered, ax=axes[1, 2])
