@@ -15,7 +15,6 @@ References
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import logsumexp
 
 LEAST_CHANGE = 1e-8  # beta * spread of log_ratio: a step that changes no weight
 
@@ -30,9 +29,8 @@ def effective_fraction(log_weights):
     >>> print(effective_fraction(np.array([0.0, 0.0, -np.inf, -np.inf])))
     0.5
     """
-    log_weights = np.asarray(log_weights)
-    log_n = 2.0 * logsumexp(log_weights) - logsumexp(2.0 * log_weights)
-    return np.exp(log_n) / log_weights.size
+    weights = _scaled(log_weights)
+    return weights.sum() ** 2 / (weights @ weights) / weights.size
 
 
 def overlap_fraction(log_weights):
@@ -50,9 +48,14 @@ def overlap_fraction(log_weights):
     Barash, Weigel, Borovsky, Janke & Shchur (2017), Comput. Phys. Commun. 220, 341-350;
     Amey & Machta (2018), Phys. Rev. E 97, 033301.
     """
+    weights = _scaled(log_weights)
+    return np.minimum(weights / weights.mean(), 1.0).mean()
+
+
+def _scaled(log_weights):
+    """Weights, the largest of which is 1."""
     log_weights = np.asarray(log_weights)
-    copies = np.exp(log_weights - logsumexp(log_weights)) * log_weights.size
-    return np.minimum(copies, 1.0).mean()
+    return np.exp(log_weights - log_weights.max())
 
 
 def next_beta(log_ratio, beta, target=0.5, measure=effective_fraction):

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import logsumexp
 
 from pm_energy.kernels.resample import systematic
 from pm_energy.paths.schedule import effective_fraction
@@ -67,9 +66,9 @@ def anneal_population(walkers, path, plan, size, rng, report=lambda n: None):
     log_z, rows = 0.0, [(0.0, 1.0, *_state_of(walkers, family, accepted))]
     for k in range(1, len(plan.beta)):
         log_w = (plan.beta[k] - plan.beta[k - 1]) * walkers.log_ratio
-        log_sum = logsumexp(log_w)
-        log_z += log_sum - np.log(size)
-        source = systematic(rng, np.exp(log_w - log_sum))
+        weights = np.exp(log_w - log_w.max())
+        log_z += np.log(weights.mean()) + log_w.max()
+        source = systematic(rng, weights)
         walkers.take(source)
         family = family[source]
         accepted = walkers.move(rng, np.full(size, k), plan.n_sweeps[k])
