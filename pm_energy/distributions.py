@@ -12,7 +12,13 @@ from pm_energy import log_partition as lp
 from pm_energy.compile import evaluate_once, is_constant
 from pm_energy.compose import Clamped, Joined, Marginal, Sum, Tempered
 from pm_energy.energy import blocks_of, single_block
-from pm_energy.random_variable import EnergyRV, Whole, random_ancestors
+from pm_energy.random_variable import (
+    EnergyRV,
+    Whole,
+    leaves_out_log_z,
+    mark_exchange_parameters,
+    random_ancestors,
+)
 from pm_energy.structure import flatten
 from pm_energy.validate import is_numeric, parameter, positive, states_in_domain
 
@@ -26,11 +32,18 @@ def _choose_normaliser(energy, log_partition):
         if single_block(energy).domain.states is None:
             raise ValueError("log_partition='pseudolikelihood' is for discrete units")
         return log_partition
+    if log_partition == "exchange":
+        if single_block(energy).domain.states is None and not hasattr(energy, "draw"):
+            raise ValueError(
+                f"log_partition='exchange' needs draws from {type(energy).__name__} at every step: "
+                "for real-valued units give the energy a method draw(rng, size)"
+            )
+        return log_partition
     if callable(log_partition):
         return log_partition
     if log_partition not in (None, "exact"):
         raise ValueError(
-            "log_partition must be None, 'exact', 'pseudolikelihood' or a callable, "
+            "log_partition must be None, 'exact', 'exchange', 'pseudolikelihood' or a callable, "
             f"got {log_partition!r}"
         )
     if log_partition is None and not random_ancestors(leaves):
@@ -52,6 +65,8 @@ def _choose_normaliser(energy, log_partition):
         + "\n".join(reasons)
         + "\nYour choices:\n"
         "  - a smaller or simpler energy, for which it is exact;\n"
+        "  - log_partition='exchange', the exchange algorithm (Murray et al. 2006): no log Z, and\n"
+        "    exact where states can be drawn exactly;\n"
         "  - log_partition='pseudolikelihood', an approximation (Besag 1975);\n"
         "  - log_partition=f, a callable that returns log Z (or an approximation) as a PyTensor\n"
         "    expression of the energy;\n"
@@ -97,12 +112,14 @@ class Boltzmann(Distribution):
         :func:`~pm_energy.energy_from_function`. Its parameters may be random variables.
     temperature : tensor_like, shape ()
         T, in the units of the energy.
-    log_partition : None, "exact", "pseudolikelihood" or callable
+    log_partition : None, "exact", "exchange", "pseudolikelihood" or callable
         How log Z is found. By default it is left out where it is a constant; where a parameter
         depends on a random variable it is exact, or an error lists the choices. "exact" asks for it
-        everywhere: where log p itself counts, as in the components of a mixture. "pseudolikelihood"
-        replaces p by the product of the conditionals [1]_, an approximation. A callable takes
-        the energy and returns log Z, or what you take for it, as a PyTensor expression.
+        everywhere: where log p itself counts, as in the components of a mixture. "exchange" leaves
+        it out of log p and :class:`~pm_energy.EnergyExchange` to the parameters, on any graph [2]_:
+        for ``pm.sample`` only, as nothing else knows what is missing. "pseudolikelihood" replaces p
+        by the product of the conditionals [1]_, an approximation. A callable takes the energy and
+        returns log Z, or what you take for it, as a PyTensor expression.
     **kwargs
         ``dims``, ``shape``, ``observed``, ``initval`` and so on, as for any PyMC distribution.
         Batch axes lead. Missing (masked or NaN) entries of ``observed`` are imputed: they become
@@ -133,6 +150,7 @@ class Boltzmann(Distribution):
     References
     ----------
     .. [1] Besag (1975), The Statistician 24, 179-195.
+    .. [2] Murray, Ghahramani & MacKay (2006), Uncertainty in Artificial Intelligence 22, 359-366.
 
     Examples
     --------
@@ -182,6 +200,8 @@ class Boltzmann(Distribution):
     def rv_op(energy, normaliser=None, *, size=None, rng=None):
         """Build the variable's graph."""
         op, leaves = EnergyRV.of(energy, normaliser)
+        if leaves_out_log_z(op):
+            mark_exchange_parameters(leaves)
         rng = pt.random.shared_rng(seed=None) if rng is None else rng
         return op(*leaves, size=size, rng=rng, return_next_rng=True)[1]
 

@@ -70,7 +70,7 @@ def draw_states(energy, rng, size):
     if count_states(block) <= TABLE_LIMIT:
         states, cumulative = _table(structure, tuple((v.shape, v.tobytes()) for v in values))
         return states[np.searchsorted(cumulative, rng.random(size), side="right")]
-    sampler = _sampler(structure)
+    sampler = sampler_of(structure)
     tensors = sampler.tensors(*values)
     if sampler.perfect is not None:
         try:
@@ -109,22 +109,36 @@ def _symbolic(structure):
 
 
 @dataclass(frozen=True)
-class _Sampler:
-    tensors: Callable  # parameters -> what the other two need
-    sweep: Callable  # as from roads.sweeper
-    perfect: Callable | None  # (rng, tensors) -> one exact state
+class Sampler:
+    """What is compiled once for an energy, to draw from it at any parameters.
+
+    Attributes
+    ----------
+    tensors : callable
+        Parameters -> what the other two need.
+    sweep : callable
+        As from :func:`pm_energy.roads.sweeper`.
+    perfect : callable or None
+        ``(rng, tensors)`` -> one exact state. Raises NoExactDraw where these parameters have no
+        monotone chain, RuntimeError where it would take too long.
+    """
+
+    tensors: Callable
+    sweep: Callable
+    perfect: Callable | None
 
 
 @lru_cache(maxsize=128)
-def _sampler(structure):
+def sampler_of(structure):
+    """Return the :class:`Sampler` of an energy that was taken apart."""
     energy, leaves = _symbolic(structure)
     try:
         form = find_form(energy)
     except NotQuadratic:
-        return _Sampler(lambda *values: values, _evaluated(energy, leaves), None)
+        return Sampler(lambda *values: values, _evaluated(energy, leaves), None)
     block = single_block(energy)
     tensors = compile_function(leaves, [pt.as_tensor(t) for t in form.tensors], mode=ONCE)
-    return _Sampler(tensors, sweeper(form, block.domain), _perfect(form, block))
+    return Sampler(tensors, sweeper(form, block.domain), _perfect(form, block))
 
 
 def _evaluated(energy, leaves):

@@ -8,8 +8,11 @@ import numpy as np
 import pytensor.tensor as pt
 from pymc.distributions.distribution import _support_point
 from pymc.logprob.abstract import _logprob
-from pytensor.graph.replace import vectorize_graph
-from pytensor.graph.traversal import ancestors
+from pytensor.compile.ops import TypeCastingOp
+from pytensor.gradient import grad_undefined
+from pytensor.graph.basic import Apply
+from pytensor.graph.replace import _vectorize_node, vectorize_graph
+from pytensor.graph.traversal import ancestors, walk
 from pytensor.tensor.random.op import RandomVariable, RNGConsumerOp
 from pytensor.tensor.utils import safe_signature
 
@@ -24,7 +27,8 @@ class EnergyRV(RandomVariable):
     """Random variable of any energy: its structure is in the Op, its parameters are the inputs.
 
     ``normaliser`` says how log p is made: None (``-E``, log Z constant), a key of
-    :data:`pm_energy.log_partition.METHODS`, "pseudolikelihood", or a callable of the energy.
+    :data:`pm_energy.log_partition.METHODS`, "pseudolikelihood", a callable of the energy, or
+    "exchange" (``-E``, log Z left to the exchange algorithm).
     """
 
     name = "boltzmann"
@@ -98,7 +102,21 @@ warnings.filterwarnings("ignore", message="Numba will use object mode to run bol
 
 def random_ancestors(variables):
     """Random variables among what the given variables depend on."""
-    return [v for v in ancestors(variables) if v.owner and isinstance(v.owner.op, RNGConsumerOp)]
+    return [v for v in ancestors(variables) if _is_random(v)]
+
+
+def nearest_random(variables, also=()):
+    """Random variables (or others named) that the given ones reach through deterministic nodes."""
+
+    def stops(v):
+        return v in also or _is_random(v)
+
+    return [v for v in walk(variables, lambda v: v.owner and not stops(v) and v.owner.inputs)
+            if stops(v)]  # fmt: skip
+
+
+def _is_random(v):
+    return v.owner is not None and isinstance(v.owner.op, RNGConsumerOp)
 
 
 @dataclass(frozen=True)
@@ -106,6 +124,58 @@ class Whole:
     """Normaliser of a partly observed field: log p is that of all units, held ones included."""
 
     normaliser: object
+
+
+def leaves_out_log_z(op):
+    """Whether an EnergyRV's log p lacks a log Z that may matter: it is for the exchange algorithm.
+
+    Such a density must not be tempered, nor differentiated or compared at other parameters.
+    """
+    inner = op.normaliser.normaliser if isinstance(op.normaliser, Whole) else op.normaliser
+    return inner == "exchange"
+
+
+def mark_exchange_parameters(variables):
+    """Note on the random variables next to these that no step method but one may move them.
+
+    For where there is no model to look at: copies of a variable keep such notes.
+    """
+    for v in nearest_random(variables):
+        v.tag.exchange_parameter = True
+
+
+def is_exchange_parameter(rv):
+    """Whether a random variable carries that note."""
+    return getattr(rv.tag, "exchange_parameter", False)
+
+
+class LogZLeftOut(TypeCastingOp):  # not a ViewOp: PyMC simplifies those away before gradients
+    """A parameter as it is, marked: the density it goes into lacks log Z.
+
+    So the density is found wherever it is used, and its gradient in the parameter, which is not the
+    gradient of log p, is refused.
+    """
+
+    def make_node(self, x):
+        """Take any tensor."""
+        return Apply(self, [x], [x.type()])
+
+    def infer_shape(self, node, shapes):
+        """Return the shape of the parameter."""
+        return shapes
+
+    def pullback(self, args, outputs, g_outs):
+        """Refuse."""
+        why = (
+            "A Boltzmann variable with log_partition='exchange' has no gradient in its parameters: "
+            "leave them to EnergyExchange, which pm.sample assigns by itself."
+        )
+        return [grad_undefined(self, 0, args[0], why)]
+
+
+@_vectorize_node.register(LogZLeftOut)
+def _vectorize_mark(op, node, batched):
+    return op.make_node(batched)
 
 
 def core_logp(op, x, leaves):
@@ -127,6 +197,8 @@ def core_logp(op, x, leaves):
     ValueError
         If the formula leaves axes, or looks at random variables that are no parameters.
     """
+    if leaves_out_log_z(op):
+        leaves = [LogZLeftOut()(leaf) for leaf in leaves]
     energy, state, normaliser = op.energy(leaves), x, op.normaliser
     domain = single_block(energy).domain
     if isinstance(normaliser, Whole):
@@ -135,7 +207,7 @@ def core_logp(op, x, leaves):
         value = log_pseudolikelihood(energy, state)
     else:
         value = -evaluate(energy, state)
-        if normaliser is not None:
+        if normaliser not in (None, "exchange"):
             log_z = normaliser if callable(normaliser) else lp.METHODS[normaliser]
             value = value - log_z(energy)
     if value.ndim:

@@ -7,13 +7,26 @@ from pm_energy.compile import ONCE
 from pm_energy.distributions import Boltzmann
 from pm_energy.step_methods.base import discrete_fields
 from pm_energy.step_methods.cluster import EnergyCluster
+from pm_energy.step_methods.exchange import EnergyExchange
+from pm_energy.step_methods.exchange_bias import ExchangeBias, exchange_bias
 from pm_energy.step_methods.gibbs import EnergyGibbs
 from pm_energy.step_methods.plan import Road, make_plan
 
 if EnergyGibbs not in STEP_METHODS:  # so that pm.sample assigns it by itself
     STEP_METHODS.append(EnergyGibbs)
+if EnergyExchange not in STEP_METHODS:  # NUTS is as sure of itself, and the first one wins
+    STEP_METHODS.insert(0, EnergyExchange)
 
-__all__ = ["Boltzmann", "EnergyCluster", "EnergyGibbs", "Road", "explain_sampler"]
+__all__ = [
+    "Boltzmann",
+    "EnergyCluster",
+    "EnergyExchange",
+    "EnergyGibbs",
+    "ExchangeBias",
+    "Road",
+    "exchange_bias",
+    "explain_sampler",
+]
 
 
 def explain_sampler(model=None):
