@@ -6,7 +6,7 @@ coupling says how much a friend's side counts. Log Z of this graph is out of rea
 and of enumeration, so the exchange algorithm samples the posterior, with inner draws that are exact
 by coupling from the past. Besag's pseudolikelihood, an approximation, sees only that members agree
 with their friends, and not that two factions are rare where the coupling is strong: it puts the
-coupling far too high, and would have the club split along no friendship at all.
+coupling far too high, where nearly all fields have everybody on one side.
 """
 
 from pathlib import Path
