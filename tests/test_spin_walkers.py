@@ -124,6 +124,7 @@ def test_spins_by_a_matrix(monkeypatch):
     assert "a matrix of couplings" in SpinWalkers(make_path(energy), 1).road
     check_tempering(energy, 2_000)
     check_tempering(energy, 2_000, is_right=False, start_ladder=LADDER[::-1])
+    check_bookkeeping(energy)
 
 
 @pytest.mark.parametrize("name", ["equal couplings", "small multiples"])
@@ -198,7 +199,11 @@ def check_tempering(energy, chains, is_right=True, ladder=LADDER, start_ladder=L
 @pytest.mark.parametrize("name", KINDS)
 def test_bookkeeping_of_tempering_does_not_drift(name):
     """Log-ratios are those of the states, on every kept iteration; thinned, two ladders."""
-    energy, rng = KINDS[name], np.random.default_rng(8)
+    check_bookkeeping(KINDS[name])
+
+
+def check_bookkeeping(energy):
+    rng = np.random.default_rng(8)
     path = make_path(energy)
     walkers = SpinWalkers(path, 6)
     walkers.start(rng)

@@ -34,9 +34,9 @@ class Annealed:
     Examples
     --------
     >>> import pm_energy as pme
-    >>> ring = pme.Ising(graph=[[0, 1], [1, 2], [2, 3], [3, 0]])
-    >>> pme.anneal(ring, random_seed=0, progressbar=False).minima.energies
-    array([-4., -4.])
+    >>> square = pme.Ising(lattice=(3, 3))
+    >>> pme.anneal(square, random_seed=0, progressbar=False).minima.energies
+    array([-18., -18.])
     """
 
     states: np.ndarray

@@ -17,6 +17,7 @@ from pm_energy.walkers.choose_moves import moves_of
 
 SCHEDULES = ("linear", "geometric")
 REPORTS = 20  # at most, in the course of an anneal; only there can kernels be interrupted
+TRIED = 8  # sweeps, to see how long all will take
 _log = logging.getLogger("pymc").getChild("pm_energy")
 
 
@@ -203,13 +204,13 @@ class _Anneal:
         return -(-self.n_replicas // self.moves.batch)
 
     def seconds(self):
-        """How long a batch will take, about, from one sweep of it."""
-        rng = np.random.default_rng(0)
+        """How long a batch will take, about, from a few sweeps of it."""
+        rng, few = np.random.default_rng(0), self.betas[:: 1 + len(self.betas) // TRIED]
         x = self.moves.draw(rng, min(self.n_replicas, self.moves.batch))
-        self.moves.anneal(rng, x, self.betas[:1])  # compile
+        self.moves.anneal(rng, x, few[:1])  # compile
         began = time.perf_counter()
-        self.moves.anneal(rng, x, self.betas[:1])
-        return (time.perf_counter() - began) * len(self.betas)
+        self.moves.anneal(rng, x, few)
+        return (time.perf_counter() - began) / len(few) * len(self.betas)
 
     def __call__(self, index, rng, report):
         first = (index % self.n_batches) * self.moves.batch

@@ -7,10 +7,10 @@ flip, a sweep is faster than one of many states side by side.
 import numpy as np
 
 from pm_energy.kernels.descent import dense_descent
-from pm_energy.kernels.gibbs_dense import dense_loop
+from pm_energy.kernels.gibbs_dense import dense_field, dense_loop
 from pm_energy.kernels.random import seed_words
-from pm_energy.walkers.moves import Moves
 from pm_energy.walkers.spin_moves import SpinMoves
+from pm_energy.walkers.tempering import run_iterations
 
 
 class DenseMoves(SpinMoves):
@@ -49,11 +49,32 @@ class DenseMoves(SpinMoves):
         self.store(spins, x)
 
     def _field(self, spins):
-        return spins @ self.graph.matrix + self.graph.bias
+        """Log-odds at beta = 1 (not by BLAS, whose threads fight for cores with other chains)."""
+        return np.array([dense_field(s, self.graph.matrix, self.graph.bias) for s in spins])
 
-    def temper(self, rng, x, betas, replica, n_iterations, **how):
-        """Run parallel tempering by the general way."""
-        return Moves.temper(self, rng, x, betas, replica, n_iterations, **how)
+    def temper(self, rng, x, betas, replica, n_iterations, *, n_sweeps=1, thin=1, first=0):
+        """Run parallel tempering; the log-odds are carried along."""
+        spins, words, matrix = np.array(self.spins(x)), seed_words(rng), self.graph.matrix
+        field = self._field(spins)
+        offset = self.log_ratio(x[:1])[0] - self._log_weight(spins[:1], field[:1])[0]
+
+        def sweep(own):
+            for s, f, beta in zip(spins, field, own, strict=True):
+                dense_loop(words, s, f, matrix, beta, n_sweeps)
+            return offset + self._log_weight(spins, field)
+
+        def read(walkers):
+            out = np.empty((len(walkers), *x.shape[1:]), x.dtype)
+            self.store(spins[walkers], out)
+            return out
+
+        run = run_iterations(rng, sweep, read, betas, replica, n_iterations, thin, first)
+        self.store(spins, x)
+        return run
+
+    def _log_weight(self, spins, field):
+        """Log-probability of states at beta = 1, up to a constant."""
+        return 0.25 * (spins * (field + self.graph.bias)).sum(axis=1)
 
     def descend(self, x):
         """Flip spins, in place, until no flip of one lowers the energy."""

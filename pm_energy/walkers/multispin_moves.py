@@ -10,7 +10,6 @@ from pm_energy.energies.sites import neighbours
 from pm_energy.kernels.coloring import color_order
 from pm_energy.kernels.multispin_anneal import multispin_anneal, multispin_descent
 from pm_energy.kernels.multispin_graph import MAX_DEGREE, multispin_graph
-from pm_energy.kernels.multispin_sweeps import multispin_sweeps
 from pm_energy.kernels.multispin_tempering import multispin_tempering
 from pm_energy.kernels.multispin_words import COLUMN, WORD, pack_spins, unpack_spins
 from pm_energy.walkers.spin_moves import SpinMoves
@@ -84,8 +83,6 @@ class MultispinMoves(SpinMoves):
     def __init__(self, energy, graph, unit, weights=None):
         super().__init__(energy, graph, weights)
         self.unit, self.bits = unit, bit_graph(graph, unit)
-        # the Metropolis sweeps of an anneal carry all walls of a ring round it, for ever
-        self._is_line = np.bincount(graph.edges.ravel()).max(initial=0) <= 2
         self.road = f"bit-parallel sweeps of {graph.n} spins, {WORD} states a word"
 
     def __reduce__(self):
@@ -95,11 +92,7 @@ class MultispinMoves(SpinMoves):
         """Sweep all rows once at each inverse temperature of a schedule."""
         words = self._pack(x)
         betas = 0.5 * self.unit * np.asarray(schedule)  # log-odds are twice beta times a field
-        if self._is_line:
-            for beta in betas:
-                multispin_sweeps(rng, words, self.bits, beta)
-        else:
-            multispin_anneal(rng, words, self.bits, betas, descend=False)
+        multispin_anneal(rng, words, self.bits, betas, descend=False)
         self._unpack(words, x)
 
     def descend(self, x):
