@@ -1,18 +1,12 @@
 """Simulated annealing of replicas in lanes, and descent to the local minima at its end."""
 
 import numpy as np
-from numba import float32, njit, uint32, uint64
+from numba import njit
 
+from pm_energy.kernels.lanes_draw import hot_below, seed_lanes
 from pm_energy.kernels.lanes_energies import lanes_energies
 from pm_energy.kernels.lanes_graph import LANES, check_lanes
-from pm_energy.kernels.lanes_sweeps import (
-    SIGN,
-    add_neighbor,
-    hot_below,
-    seed_lanes,
-    sweep_lanes,
-)
-from pm_energy.kernels.lanes_vector import any_bit, bits, floats_of_bits, load, splat, store, words
+from pm_energy.kernels.lanes_kinds import descend_lanes, sweep_lanes
 
 
 def lanes_anneal(rng, state, graph, betas, descend=True):
@@ -23,7 +17,7 @@ def lanes_anneal(rng, state, graph, betas, descend=True):
     rng : numpy.random.Generator
     state : ndarray of float32, shape (n_columns, n, 32)
         From :func:`pm_energy.kernels.lanes_graph.pack_lanes`; overwritten.
-    graph : LanesGraph
+    graph : LanesGraph or DenseLanes
     betas : ndarray, shape (n_sweeps,) or (n_sweeps, 32 * n_columns)
         Inverse temperatures (dimensionless), for all replicas or for each.
     descend : bool
@@ -78,7 +72,7 @@ def lanes_descent(state, graph):
     ----------
     state : ndarray of float32, shape (n_columns, n, 32)
         Overwritten.
-    graph : LanesGraph
+    graph : LanesGraph or DenseLanes
 
     Returns
     -------
@@ -96,39 +90,10 @@ def lanes_descent(state, graph):
     (3, array([-1, -1, -1], dtype=int8))
     """
     check_lanes(state, graph.n)
-    return _descend(state, graph)
+    return descend_lanes(state, graph)
 
 
 @njit(cache=True)
 def _anneal(words, state, graph, schedule, hot):
     for betas in schedule:
         sweep_lanes(words, state, graph, betas, hot, 1)
-
-
-@njit(cache=True, error_model="numpy")
-def _descend(state, graph):
-    first, order, slack = graph.first, graph.order, graph.slack
-    neighbors, coupling, bias = graph.neighbors, graph.coupling, graph.bias
-    half = uint64(LANES // 2)
-    most = 0
-    for column in range(state.shape[0]):
-        spins = state[column].reshape(-1)
-        n_sweeps, moving = 0, True
-        while moving:  # each flip lowers an energy by more than rounding can hide: it ends
-            changed = words(splat(float32(0)))
-            n_sweeps += 1
-            for i in order:
-                field_a = field_b = splat(bias[i])
-                for k in range(first[i], first[i + uint64(1)]):
-                    field_a, field_b = add_neighbor(spins, neighbors, coupling, k, field_a, field_b)
-                place = i * uint64(LANES)
-                old_a, old_b = load(spins, place), load(spins, place + half)
-                # The sign of this sum is set where the field is against the spin, beyond slack.
-                turn_a = bits(old_a * field_a + slack[i]) & uint32(SIGN)
-                turn_b = bits(old_b * field_b + slack[i]) & uint32(SIGN)
-                store(spins, place, floats_of_bits(bits(old_a) ^ turn_a))
-                store(spins, place + half, floats_of_bits(bits(old_b) ^ turn_b))
-                changed = changed | words(turn_a) | words(turn_b)
-            moving = any_bit(changed)
-        most = max(most, n_sweeps)
-    return most

@@ -9,7 +9,11 @@ from pm_energy.kernels.lanes_vector import empty_on_cache_lines
 
 LANES = 32  # replicas side by side: two vectors, which share the look-up of neighbours
 
+SITES_AT_ONCE = 8  # of the dense kernels
+
+_DENSE = 0.3  # of all pairs are neighbours: then the dense kernels are faster
 _HOT = 0.4  # change of a log-odds by a bond where the heat bath is as fast as Metropolis
+_EPS = float(np.finfo(np.float32).eps)
 
 
 class LanesGraph(NamedTuple):
@@ -33,6 +37,22 @@ class LanesGraph(NamedTuple):
         return self.first.size - 1
 
 
+class DenseLanes(NamedTuple):
+    """The same where most pairs of sites are neighbours."""
+
+    coupling: np.ndarray  # (n / 8, n, 8) float32: [block, j, i of the block], zeros beyond n
+    bias: np.ndarray  # (n,) float32
+    before: np.ndarray  # (n / 4, n, 4) float64, likewise, but zeros for j >= i
+    site_bias: np.ndarray  # (n or a few more,) float64, zeros beyond n
+    slack: np.ndarray  # (n,) float32
+    hot: float
+
+    @property
+    def n(self):
+        """Number of sites."""
+        return self.bias.size
+
+
 def lanes_graph(indptr, indices, coupling_csr, bias, order=None):
     r"""Check a graph and lay it out for the kernels.
 
@@ -53,7 +73,8 @@ def lanes_graph(indptr, indices, coupling_csr, bias, order=None):
 
     Returns
     -------
-    LanesGraph
+    LanesGraph or DenseLanes
+        The latter if all sites are visited and most pairs are neighbours.
 
     Raises
     ------
@@ -64,7 +85,7 @@ def lanes_graph(indptr, indices, coupling_csr, bias, order=None):
     --------
     >>> import numpy as np
     >>> pair = np.array([0, 1, 2]), np.array([1, 0])
-    >>> graph = lanes_graph(*pair, coupling_csr=np.array([0.5, 0.5]), bias=0.1)
+    >>> graph = lanes_graph(*pair, np.array([0.5, 0.5]), bias=0.1, order=np.array([1, 0]))
     >>> graph.n, graph.bond_coupling
     (2, array([0.5]))
     """
@@ -84,10 +105,7 @@ def lanes_graph(indptr, indices, coupling_csr, bias, order=None):
     for name, numbers in (("coupling_csr", coupling), ("bias", bias)):
         if not np.isfinite(numbers).all():
             raise ValueError(f"{name} must be finite: leave a held spin out of order instead")
-    order = color_order(indptr, indices) if order is None else np.asarray(order)
-    for name, sites in (("indices", indices), ("order", order)):
-        if sites.ndim != 1 or (sites.size and (sites.min() < 0 or sites.max() >= n)):
-            raise ValueError(f"{name} must be a vector of site numbers 0..{n - 1}")
+    _check_sites("indices", indices, n)
     rows = np.repeat(np.arange(n), np.diff(indptr))
     if (rows == indices).any():
         raise ValueError("indices must not name a site as its own neighbour")
@@ -101,9 +119,14 @@ def lanes_graph(indptr, indices, coupling_csr, bias, order=None):
         raise ValueError(
             "indices and coupling_csr must give each bond in both directions, equal couplings"
         )
-    once = rows < indices
+    hot = _hot_below(coupling, np.diff(indptr).max())
     size = np.abs(bias) + np.bincount(rows, np.abs(coupling), minlength=n)
-    eps = float(np.finfo(np.float32).eps)
+    slack = (_EPS * (np.diff(indptr) + 2 * SITES_AT_ONCE) * size).astype(np.float32)
+    if order is None and indices.size > _DENSE * n * n:
+        return _dense(rows, indices, coupling, bias, slack, hot)
+    order = color_order(indptr, indices) if order is None else np.asarray(order)
+    _check_sites("order", order, n)
+    once = rows < indices
     return LanesGraph(
         np.ascontiguousarray(indptr, np.uint64),
         np.ascontiguousarray(indices * LANES, np.uint64),
@@ -113,9 +136,37 @@ def lanes_graph(indptr, indices, coupling_csr, bias, order=None):
         *(np.ascontiguousarray(LANES * sites[once], np.uint64) for sites in (rows, indices)),
         coupling[once],
         bias,
-        (eps * (np.diff(indptr) + 2) * size).astype(np.float32),
-        _hot_below(coupling, np.diff(indptr).max()),
+        slack,
+        hot,
     )
+
+
+def _check_sites(name, sites, n):
+    if sites.ndim != 1 or (sites.size and (sites.min() < 0 or sites.max() >= n)):
+        raise ValueError(f"{name} must be a vector of site numbers 0..{n - 1}")
+
+
+def _dense(rows, columns, coupling, bias, slack, hot):
+    n = bias.size
+    width = -(-n // SITES_AT_ONCE) * SITES_AT_ONCE
+    matrix = np.zeros((n, width))
+    np.add.at(matrix, (rows, columns), coupling)
+    return DenseLanes(
+        _in_blocks(matrix, SITES_AT_ONCE, np.float32),
+        bias.astype(np.float32),
+        _in_blocks(np.triu(matrix, 1), 4, np.float64),
+        np.pad(bias, (0, width - n)),
+        slack,
+        hot,
+    )
+
+
+def _in_blocks(matrix, size, dtype):
+    """Columns in blocks, each in one piece of memory."""
+    n, width = matrix.shape
+    blocks = empty_on_cache_lines((width // size, n, size), dtype)
+    blocks[...] = matrix.reshape(n, -1, size).swapaxes(0, 1)
+    return blocks
 
 
 def _hot_below(coupling, degree):

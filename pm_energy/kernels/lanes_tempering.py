@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from pm_energy.kernels.lanes_energies import sum_energies
+from pm_energy.kernels.lanes_draw import hot_below, seed_lanes
 from pm_energy.kernels.lanes_graph import LANES, check_lanes
-from pm_energy.kernels.lanes_sweeps import hot_below, seed_lanes, sweep_lanes
+from pm_energy.kernels.lanes_kinds import sum_lanes, sweep_lanes
 from pm_energy.kernels.random import next_word, seed_words, to_unit
 
 
@@ -49,7 +49,7 @@ def lanes_tempering(
     state : ndarray of float32, shape (n_columns, n, 32)
         From :func:`pm_energy.kernels.lanes_graph.pack_lanes`: 32 n_columns = n_levels n_ladders
         replicas; overwritten.
-    graph : LanesGraph
+    graph : LanesGraph or DenseLanes
     betas : ndarray, shape (n_levels,)
         Inverse temperatures, increasing (dimensionless).
     replica : ndarray of int16, shape (n_levels, n_ladders)
@@ -136,7 +136,7 @@ def tempering_loop(
     accepted, tried = np.zeros(n_levels - 1), np.zeros(n_levels - 1, np.int64)
     for t in range(n_iterations):
         sweep_lanes(words, state, graph, lane_betas, hot, sweeps_per_swap)
-        sum_energies(energy, state, graph)
+        sum_lanes(energy, state, graph)
         for pair in range((offset + t) % 2, n_levels - 1, 2):
             accepted[pair] += swap_levels(stream, energy, pair, betas, replica, lane_betas)
             tried[pair] += 1

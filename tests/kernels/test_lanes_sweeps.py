@@ -14,17 +14,24 @@ from spin_oracle import (
     transition,
 )
 
-from pm_energy.kernels import lanes_sweeps as module
-from pm_energy.kernels.lanes_graph import lanes_graph, pack_lanes, unpack_lanes
-from pm_energy.kernels.lanes_sweeps import hot_below, seed_lanes, sweep_lanes
+from pm_energy.kernels.lanes_draw import draw, hot_below, seed_lanes
+from pm_energy.kernels.lanes_graph import (
+    DenseLanes,
+    LanesGraph,
+    lanes_graph,
+    pack_lanes,
+    unpack_lanes,
+)
+from pm_energy.kernels.lanes_kinds import sweep_lanes
 from pm_energy.kernels.lanes_sweeps import lanes_sweeps as sweeps
 from pm_energy.kernels.lanes_vector import load, store
 from pm_energy.testing import pooled_chisquare
 
-N = 8
+N = 11  # the dense kernel takes eight sites at a time
 MATRIX, BIAS = random_system(N, seed=1, density=0.5)
 MATRIX[-1], MATRIX[:, -1] = 0.0, 0.0  # a site without neighbours
 GRAPH = lanes_graph(*graph(MATRIX), BIAS)
+ORDERS = {"dense": None, "sparse": np.random.default_rng(2).permutation(N)}
 BETAS = np.tile([0.0, 0.2, 0.7, 1.5], 5_120)  # 20,480 lanes, all betas in each vector
 UPDATES = ("heat-bath", "metropolis")
 
@@ -46,27 +53,34 @@ def p_values(state):
     ]
 
 
-def kernel(rng, state, update):
-    sweeps(rng, state, GRAPH, BETAS, update=update)
+def kernel(rng, state, order, update):
+    sweeps(rng, state, lanes_graph(*graph(MATRIX), BIAS, order), BETAS, update=update)
 
 
-def three_sweeps(rng, state, update):
-    sweeps(rng, state, GRAPH, BETAS, 3, update)
+def three_sweeps(rng, state, order, update):
+    sweeps(rng, state, lanes_graph(*graph(MATRIX), BIAS, order), BETAS, 3, update)
 
 
-def half_the_coupling(rng, state, update):
-    indptr, indices, coupling = graph(MATRIX)
-    sweeps(rng, state, lanes_graph(indptr, indices, coupling / 2, BIAS), BETAS, update=update)
+def half_the_coupling(rng, state, order, update):
+    half = lanes_graph(*graph(MATRIX / 2), BIAS, order)
+    sweeps(rng, state, half, BETAS, update=update)
 
 
-def bias_left_out(rng, state, update):
-    sweeps(rng, state, lanes_graph(*graph(MATRIX), 0.0), BETAS, update=update)
+def bias_left_out(rng, state, order, update):
+    sweeps(rng, state, lanes_graph(*graph(MATRIX), 0.0, order), BETAS, update=update)
 
 
-def beta_of_the_next_lane(rng, state, update):
-    sweeps(rng, state, GRAPH, np.roll(BETAS, 1), update=update)
+def beta_of_the_next_lane(rng, state, order, update):
+    shifted = np.roll(BETAS, 1)
+    sweeps(rng, state, lanes_graph(*graph(MATRIX), BIAS, order), shifted, update=update)
 
 
+def test_both_layouts_are_tested():
+    kinds = {name: type(lanes_graph(*graph(MATRIX), BIAS, order)) for name, order in ORDERS.items()}
+    assert kinds == {"dense": DenseLanes, "sparse": LanesGraph}
+
+
+@pytest.mark.parametrize("layout", ORDERS)
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize(
     ("sweep", "is_right"),
@@ -78,18 +92,21 @@ def beta_of_the_next_lane(rng, state, update):
         (beta_of_the_next_lane, False),
     ],
 )
-def test_sweeps_leave_the_boltzmann_distributions_of_all_lanes_invariant(sweep, is_right, update):
+def test_sweeps_leave_the_boltzmann_distributions_of_all_lanes_invariant(
+    sweep, is_right, update, layout
+):
     rng = np.random.default_rng(2)
     state = exact_starts(rng)
-    sweep(rng, state, update)
+    sweep(rng, state, ORDERS[layout], update)
     assert (min(p_values(state)) > FALSE_ALARM / 4) == is_right
 
 
+@pytest.mark.parametrize("order", [None, np.array([3, 0, 4, 1, 2])])
 @pytest.mark.parametrize("update", UPDATES)
-def test_a_sweep_follows_the_exact_transition_matrix_from_every_state(update):
+def test_a_sweep_follows_the_exact_transition_matrix_from_every_state(update, order):
     matrix, bias = random_system(5, seed=3, density=0.8)
-    order = np.array([3, 0, 4, 1, 2])
-    exact = (transition if update == "heat-bath" else metropolis_transition)(matrix, bias, order)
+    visits = np.arange(5) if order is None else order
+    exact = (transition if update == "heat-bath" else metropolis_transition)(matrix, bias, visits)
     rng = np.random.default_rng(4)
     state = pack_lanes(np.repeat(all_spins(5), 2_048, axis=0))
     sweeps(rng, state, lanes_graph(*graph(matrix), bias, order), 1.0, update=update)
@@ -101,8 +118,8 @@ def test_a_sweep_follows_the_exact_transition_matrix_from_every_state(update):
 @njit
 def outcomes(random, z, old, heat_bath):
     new = np.empty_like(z)
-    draw = module._draw(load(random, 0), load(z, 0), load(old, 0), load(heat_bath, 0))
-    store(new, 0, draw)
+    drawn = draw(load(random, 0), load(z, 0), load(old, 0), load(heat_bath, 0))
+    store(new, 0, drawn)
     return new
 
 
@@ -185,11 +202,12 @@ def test_sites_left_out_of_the_order_keep_their_spins():
     assert min(p_values(state)) > FALSE_ALARM / 4
 
 
-def test_any_degree():
-    """All to all, 600 sites: means in a field that the couplings leave alone."""
-    n = 600
+@pytest.mark.parametrize("order", [None, np.arange(300)])
+def test_any_degree(order):
+    """All to all, 300 sites: means in a field that the couplings leave alone."""
+    n = 300
     matrix = np.ones((n, n)) - np.eye(n)
-    dense = lanes_graph(*graph(matrix * 1e-9), np.linspace(-2, 2, n))
+    dense = lanes_graph(*graph(matrix * 1e-9), np.linspace(-2, 2, n), order)
     state = pack_lanes(np.ones((1024, n)))
     sweeps(np.random.default_rng(9), state, dense, 1.0, 1)
     up = (unpack_lanes(state) > 0).sum(0)

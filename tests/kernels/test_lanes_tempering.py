@@ -11,7 +11,13 @@ from spin_oracle import FALSE_ALARM, all_spins, distribution, graph, random_syst
 
 from pm_energy.kernels.lanes_anneal import lanes_anneal, lanes_descent
 from pm_energy.kernels.lanes_energies import lanes_energies
-from pm_energy.kernels.lanes_graph import lanes_graph, pack_lanes, unpack_lanes
+from pm_energy.kernels.lanes_graph import (
+    DenseLanes,
+    LanesGraph,
+    lanes_graph,
+    pack_lanes,
+    unpack_lanes,
+)
 from pm_energy.kernels.lanes_sweeps import lanes_sweeps
 from pm_energy.kernels.lanes_tempering import lanes_tempering
 from pm_energy.testing import pooled_chisquare
@@ -19,6 +25,7 @@ from pm_energy.testing import pooled_chisquare
 N = 4
 MATRIX, BIAS = random_system(N, seed=1, scale=1.5)
 GRAPH = lanes_graph(*graph(MATRIX), BIAS)
+SPARSE = lanes_graph(*graph(MATRIX), BIAS, np.arange(N))
 BETAS = np.array([0.0, 0.4, 1.0])
 LAWS = [distribution(beta * MATRIX, beta * BIAS) for beta in BETAS]
 LADDERS = 25_600
@@ -50,6 +57,12 @@ def kernel(rng, spins, parity):
     return at_levels(state, replica)
 
 
+def sparse_kernel(rng, spins, parity):
+    state, replica = pack_lanes(spins.reshape(-1, N)), fresh(len(BETAS), LADDERS)
+    lanes_tempering(rng, state, SPARSE, BETAS, replica, 1, offset=parity)
+    return at_levels(state, replica)
+
+
 def by_hand(rng, spins, parity, **defect):
     state = pack_lanes(spins.reshape(-1, N))
     lanes_sweeps(rng, state, GRAPH, np.repeat(BETAS, LADDERS))
@@ -78,6 +91,7 @@ def betas_of_the_wrong_levels(rng, spins, parity):
     ("step", "is_right"),
     [
         (kernel, True),
+        (sparse_kernel, True),
         (by_hand, True),
         (reversed_sign, False),
         (aliased, False),
@@ -146,17 +160,21 @@ def test_nothing_is_kept_unless_asked_for():
     np.testing.assert_array_equal(np.isnan(run.swap_acceptance), [False, True])
 
 
-@pytest.mark.parametrize(("n", "biased"), [(2, True), (11, True), (40, False)])
-def test_energies_are_those_of_the_formula(n, biased):
-    matrix, bias = random_system(n, seed=n, density=0.3)
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize(("n", "biased"), [(2, True), (11, True), (40, False), (41, True)])
+def test_energies_are_those_of_the_formula(n, biased, dense):
+    matrix, bias = random_system(n, seed=n, density=0.9)
     bias = bias if biased else np.zeros(n)
     spins = np.random.default_rng(8).choice([-1, 1], size=(96, n))
-    found = lanes_energies(pack_lanes(spins), lanes_graph(*graph(matrix), bias))
+    form = lanes_graph(*graph(matrix), bias, None if dense else np.arange(n))
+    assert isinstance(form, DenseLanes if dense else LanesGraph)
+    found = lanes_energies(pack_lanes(spins), form)
     np.testing.assert_allclose(found, energy(spins, matrix, bias), rtol=0, atol=1e-12)
 
 
-def test_descent_ends_in_local_minima_no_higher_than_it_started():
-    matrix, bias = random_system(100, seed=9, density=0.1)
+@pytest.mark.parametrize("density", [0.1, 0.9])
+def test_descent_ends_in_local_minima_no_higher_than_it_started(density):
+    matrix, bias = random_system(100, seed=9, density=density)
     spins = np.random.default_rng(10).choice([-1, 1], size=(320, 100))
     state = pack_lanes(spins)
     lanes_descent(state, lanes_graph(*graph(matrix), bias))
@@ -165,7 +183,8 @@ def test_descent_ends_in_local_minima_no_higher_than_it_started():
     assert (energy(after, matrix, bias) < energy(spins, matrix, bias)).all()
 
 
-def test_descent_ends_where_rounding_makes_fields_of_nothing():
+@pytest.mark.parametrize("order", [None, np.arange(60)])
+def test_descent_ends_where_rounding_makes_fields_of_nothing(order):
     """Sums that cancel exactly, but not in float32 and not in every order."""
     rng = np.random.default_rng(11)
     half = rng.normal(size=(30, 30)) * 1e3
@@ -173,12 +192,12 @@ def test_descent_ends_where_rounding_makes_fields_of_nothing():
     matrix[:, ::2] = -matrix[:, 1::2]
     matrix = np.triu(matrix, 1) + np.triu(matrix, 1).T
     state = pack_lanes(rng.choice([-1, 1], size=(64, 60)))
-    assert lanes_descent(state, lanes_graph(*graph(matrix), 0.0)) < 60
+    assert lanes_descent(state, lanes_graph(*graph(matrix), 0.0, order)) < 60
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_anneals_find_the_ground_state(seed):
-    matrix, bias = random_system(12, seed, density=0.5)
+@pytest.mark.parametrize(("seed", "density"), [(0, 0.2), (1, 0.2), (2, 0.9)])
+def test_anneals_find_the_ground_state(seed, density):
+    matrix, bias = random_system(12, seed, density)
     rng = np.random.default_rng(seed)
     state = pack_lanes(rng.choice([-1, 1], size=(64, 12)))
     found = lanes_anneal(rng, state, lanes_graph(*graph(matrix), bias), np.linspace(0.1, 4, 60))
