@@ -22,7 +22,7 @@ MIN_FAMILIES = 100  # effective number of founders; Wang, Machta & Katzgraber (2
 MIN_ROUND_TRIPS = 10  # a chain
 MIN_CROSSINGS = 50  # from phase to phase; their weights are then known to about .3 nats
 ENOUGH = 50_000  # numbers, for peaks
-MOST_BETAS = 64
+MOST_BETAS = 32
 
 
 def check_evidence(dt):
