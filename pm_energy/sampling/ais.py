@@ -73,8 +73,8 @@ def ais(
         Reverse runs; by default one for each of ``target_draws``, otherwise none.
     target_draws : DataTree, dict of str to array, or array, optional
         Where reverse runs start: draws of all free variables, on their own scales. By default
-        draws of the target itself where it can be drawn, otherwise ends of the forward runs,
-        resampled by their weights.
+        exact draws of the target where it can be drawn (small fields, ferromagnets of any size),
+        otherwise ends of the forward runs, resampled by their weights.
     exact : bool
         Your word that ``target_draws`` are independent draws of the target itself.
     sweeps_per_step : int
@@ -250,9 +250,9 @@ def _choose_starts(path, given, exact, forward, n, rng):
         there = len(next(iter(given.values())))
         which = np.linspace(0, there, n, endpoint=False).astype(int)
         return {name: x[which] for name, x in given.items()}, exact
-    draw = exact_draws(path)
-    if draw is not None:
-        return draw(rng, n), True
+    drawn = exact_draws(path, rng, n)
+    if drawn is not None:
+        return drawn, True
     which = systematic(rng, np.exp(forward.work.min() - forward.work), n)
     return {name: x[which] for name, x in forward.values.items()}, False
 

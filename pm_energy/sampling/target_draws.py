@@ -3,21 +3,52 @@
 import numpy as np
 import xarray as xr
 
-from pm_energy.compile import ONCE, compile_function
+from pm_energy.compile import ONCE, compile_function, numeric_leaves
+from pm_energy.draws import NoExactDraw, sampler_of
+from pm_energy.energy import single_block
 from pm_energy.paths.base_draws import PriorDraws, drawn_exactly
+from pm_energy.random_variable import EnergyRV
+from pm_energy.structure import flatten
 from pm_energy.validate import numeric_array
 
 
-def exact_draws(path):
-    """Return a function (rng, n) -> independent draws of a path's target, or None.
+def exact_draws(path, rng, n):
+    """Draw from a path's target itself, if that can be done exactly.
 
-    There is one if nothing is observed and all variables can be drawn: the target is then the
-    model's prior.
+    It can if nothing is observed, so that the target is the model's prior, and all variables can be
+    drawn: large Boltzmann fields only if they are ferromagnets, by coupling from the past.
+
+    Parameters
+    ----------
+    path : Path
+    rng : numpy.random.Generator
+    n : int
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n, ...), or None
     """
     model = path.model
-    if model.observed_RVs or model.potentials or not drawn_exactly(model):
+    if model.observed_RVs or model.potentials:
         return None
-    return PriorDraws(model)
+    if drawn_exactly(model):
+        return PriorDraws(model)(rng, n)
+    rvs = model.free_RVs
+    if len(rvs) > 1 or not isinstance(rvs[0].owner.op, EnergyRV):
+        return None
+    energy = rvs[0].owner.op.energy(rvs[0].owner.op.dist_params(rvs[0].owner))
+    if rvs[0].ndim > len(single_block(energy).shape):
+        return None
+    structure, leaves = flatten(energy)
+    sampler = sampler_of(structure)
+    if sampler.perfect is None:
+        return None
+    tensors = sampler.tensors(*numeric_leaves(leaves))
+    try:
+        states = np.array([sampler.perfect(rng, tensors) for _ in range(n)])
+    except (NoExactDraw, RuntimeError):  # no ferromagnet, or one that would take for ever
+        return None
+    return {path.inputs[0].name: states}
 
 
 def read_draws(path, draws):

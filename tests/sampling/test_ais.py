@@ -163,6 +163,35 @@ def known():
     yield "regression", *regression(), {"particles": 100, "n_betas": 100}
 
 
+def drawable():
+    with pm.Model() as two:
+        pme.Boltzmann("a", TRIANGLE)
+        pme.Boltzmann("b", pme.Ising(lattice=(5, 5)))
+    with pm.Model() as batch:
+        pme.Boltzmann("a", pme.Ising(lattice=(5, 5)), shape=(2, 5, 5))
+    glass = np.random.default_rng(0).choice([-1.0, 1.0], size=50)
+    yield "a table", TRIANGLE, True
+    yield "a ferromagnet", pme.Ising(lattice=(5, 5), coupling=0.4), True
+    yield "a spin glass", pme.Ising(lattice=(5, 5), coupling=glass), False
+    yield "not quadratic", pme.Marginal(pme.RBM(np.ones((20, 3)))), False
+    yield "two fields", two, False
+    yield "a batch", batch, False
+    yield "observed", two_modes(), False
+
+
+@pytest.mark.parametrize(
+    ("model", "is_drawn"), [pytest.param(*rest, id=name) for name, *rest in drawable()]
+)
+def test_the_target_is_drawn_where_that_can_be_done_exactly(model, is_drawn):
+    path = make_path(model)
+    drawn = exact_draws(path, np.random.default_rng(0), 3)
+    assert (drawn is not None) == is_drawn
+    if is_drawn:
+        [x] = drawn.values()
+        assert x.shape == (3, *path.model.initial_point()["x"].shape)
+        assert set(np.unique(x)) <= {-1, 1}
+
+
 @pytest.mark.parametrize(
     ("model", "log_z", "run"), [pytest.param(*rest, id=name) for name, *rest in known()]
 )
@@ -222,7 +251,6 @@ def test_reverse_runs_start_where_they_are_told_to():
     assert given.attrs["reverse_exact"] == 0
     assert pme.ais(target_draws={"x": draws}, exact=True, **run)["work"].attrs["reverse_exact"] == 1
     assert pme.ais(target_draws=draws, reverse=5, **run)["work"]["reverse"].size == 5
-    assert exact_draws(make_path(two_modes())) is None
 
 
 def test_the_runs_do_not_depend_on_where_they_are_made(monkeypatch):

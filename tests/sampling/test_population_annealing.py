@@ -6,6 +6,7 @@ import pymc as pm
 import pytest
 from known_evidence import regression, shells
 from known_walkers import GaussianWalkers, TableWalkers
+from scipy.stats import norm
 from tempered_models import everything, two_modes
 
 import pm_energy as pme
@@ -214,7 +215,18 @@ def test_a_base_that_cannot_be_drawn_is_reached_by_moves():
     assert survey.plan.n_sweeps[0] == 30
 
 
+def field_in_noise():
+    """Its base is the field, and what is tempered are the pixels."""
+    energy, pixels = pme.Ising(lattice=(3, 3), coupling=0.2), np.linspace(-2, 2, 9).reshape(3, 3)
+    with pm.Model() as model:
+        pm.Normal("pixels", pme.Boltzmann("field", energy), 0.7, observed=pixels)
+    states, p = pme.exact.distribution(energy)
+    log_likelihood = norm.logpdf(pixels, states, 0.7).sum((1, 2))
+    return model, np.log(p @ np.exp(log_likelihood))
+
+
 def known():
+    yield "field in noise", *field_in_noise(), 300
     triangle = pme.Ising(graph=[[0, 1], [1, 2], [2, 0]], coupling=-1.0)
     yield "triangle", triangle, np.log(6 * np.e + 2 * np.exp(-3)), 200
     for coupling in (0.3, 0.4406867935):
