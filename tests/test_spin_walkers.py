@@ -39,7 +39,7 @@ KINDS = {
     "no form": ALL["cubic"],
 }  # fmt: skip
 LADDER = np.array([0.0, 0.4, 1.0])
-STARTS = 4_000  # at each level
+STARTS = 2_500  # at each level
 
 
 def tempered(energy, betas):
@@ -115,7 +115,7 @@ def test_tempering_leaves_the_product_of_levels_invariant(name, is_right, monkey
     if not is_right:
         swap = tempering.swap
         monkeypatch.setattr(tempering, "swap", lambda rng, betas, *rest: swap(rng, -betas, *rest))
-    check_tempering(KINDS[name], 1500, is_right)
+    check_tempering(KINDS[name], 1_200, is_right)
 
 
 def test_spins_by_a_matrix(monkeypatch):
@@ -129,7 +129,7 @@ def test_spins_by_a_matrix(monkeypatch):
 
 @pytest.mark.parametrize("name", ["equal couplings", "small multiples"])
 def test_ladders_that_share_words_are_invariant(name):
-    check_tempering(KINDS[name], 40_000)
+    check_tempering(KINDS[name], 20_000)
 
 
 @pytest.mark.parametrize("name", ["equal couplings", "small multiples"])
