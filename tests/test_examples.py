@@ -8,6 +8,7 @@ from examples import (
     gaussian_samplers,
     hopfield_recall,
     infer_coupling,
+    infer_on_a_graph,
     inpainting,
     ising_transition,
     multimodal,
@@ -94,3 +95,10 @@ def test_replicas_cross_what_gibbs_sweeps_do_not(run):
     result = run(spin_glass, side=4, temperature=0.6, draws=500, sweeps=(5, 200))
     assert result["replicas that find it"][200] > result["replicas that find it"][5]
     assert result["asymmetry by tempering"] < 0.3 < result["asymmetry by Gibbs"]
+
+
+def test_exchange_finds_the_coupling_and_pseudolikelihood_does_not(run):
+    result = run(infer_on_a_graph, draws=600, tune=400)
+    assert result["inner draws are exact"]
+    assert result["exchange"]["mean"] == pytest.approx(0.37, abs=0.1)  # .366, sd .097 by TI
+    assert result["pseudolikelihood"]["mean"] > 0.8

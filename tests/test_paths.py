@@ -138,8 +138,16 @@ def test_what_cannot_be_tempered_is_refused():
             log_partition="exchange",
             observed=[1, 1, 1],
         )
-    with pytest.raises(ValueError, match="log Z unknown"):
+    with pytest.raises(ValueError, match="log Z of 'x' is unknown"):
         make_path(model)
+    with pm.Model() as latent:
+        theta = pm.Normal("theta")
+        energy = pme.Ising(graph=edges, coupling=theta)
+        x = pme.Boltzmann("x", energy, log_partition="exchange")
+        pm.Normal("y", x, 1, observed=np.ones(3))
+    with pytest.raises(ValueError, match="log Z of 'x' is unknown"):
+        make_path(latent, temper=("likelihood", "energies"))
+    assert make_path(latent).tempered == "likelihood of y"
     with pytest.raises(ValueError, match="several blocks"):
         make_path(pme.RBM(np.zeros((3, 2))))
     with pytest.raises(ValueError, match="no free variables"):

@@ -19,7 +19,7 @@ from pm_energy.paths.base_draws import PriorDraws, drawn_exactly
 from pm_energy.paths.gaussian import fit_gaussian, gaussian_tempered_model
 from pm_energy.paths.tempered_model import tempered_model, with_energies
 from pm_energy.paths.uniform import uniform_like
-from pm_energy.random_variable import EnergyRV
+from pm_energy.random_variable import EnergyRV, leaves_out_log_z
 
 KINDS = ("likelihood", "potentials", "energies")
 _log = logging.getLogger("pymc").getChild("pm_energy")
@@ -123,12 +123,13 @@ def make_path(model=None, *, base="prior", temper=None):
     model = freeze_dims_and_data(pm.modelcontext(model))
     if not model.free_RVs:
         raise ValueError("the model has no free variables: there is nothing to sample")
-    _refuse_exchange(model)
     if base == "variational":
         if temper is not None:
             raise ValueError("temper is for base='prior'; a Gaussian base tempers the whole model")
+        _refuse_exchange(model.basic_RVs)
         return _gaussian_path(model)
     observed, potentials, energies = _what_to_temper(model, temper)
+    _refuse_exchange([model[name] for name in (*observed, *energies)])
     return _prior_path(model, observed, potentials, energies)
 
 
@@ -143,12 +144,13 @@ def _model_of(energy):
     return model
 
 
-def _refuse_exchange(model):
-    for rv in model.observed_RVs:
-        if isinstance(rv.owner.op, EnergyRV) and rv.owner.op.normaliser == "exchange":
+def _refuse_exchange(rvs):
+    """A factor without its log Z cannot be raised to a power."""
+    for rv in rvs:
+        if isinstance(rv.owner.op, EnergyRV) and leaves_out_log_z(rv.owner.op):
             raise ValueError(
-                f"{rv.name!r} is observed and its log Z unknown (log_partition='exchange'), so its "
-                "likelihood cannot be tempered: use pm.sample, or an exact log_partition"
+                f"log Z of {rv.name!r} is unknown (log_partition='exchange'), so this factor "
+                "cannot be tempered: use pm.sample, an exact log_partition, or another temper"
             )
 
 

@@ -3,6 +3,7 @@
 import logging
 
 from pm_energy.compile import NotNative
+from pm_energy.random_variable import EnergyRV, leaves_out_log_z
 from pm_energy.walkers.compiled_walkers import CompiledWalkers
 from pm_energy.walkers.spin_walkers import NotOneField, SpinWalkers
 from pm_energy.walkers.step_walkers import StepWalkers
@@ -29,7 +30,7 @@ def make_walkers(path, size, step=None, *, tune=1000, draws=1000):
         else by PyMC's steps.
     """
     reasons = []
-    if step is None:
+    if step is None and not _has_exchange(path.model):
         for road, refusal in ((SpinWalkers, NotOneField), (CompiledWalkers, NotNative)):
             try:
                 walkers = road(path, size)
@@ -41,3 +42,9 @@ def make_walkers(path, size, step=None, *, tune=1000, draws=1000):
     walkers = StepWalkers(path, size, step, tune, draws)
     _log.info("; ".join([f"road: {walkers.road}", *reasons]))
     return walkers
+
+
+def _has_exchange(model):
+    """Whether log Z is missing from the density, which only its own step method knows."""
+    ops = [rv.owner.op for rv in model.free_RVs]
+    return any(isinstance(op, EnergyRV) and leaves_out_log_z(op) for op in ops)
