@@ -36,20 +36,25 @@ class Spread:
     """
 
     def __init__(self, draws):
-        variance = draws.var(axis=0)
+        variance, d = draws.var(axis=0), draws.shape[1]
         variance = np.where(variance > 0.0, variance, 1.0)
         self._least = NARROWEST**2 * variance
-        dense = draws.shape[1] <= DENSE
+        dense = d <= DENSE
         self._mean = draws.mean(axis=0)[None]
         self._covariance = (np.diag(variance) if dense else variance)[None]
+        self.scale = np.empty_like(self._covariance)
+        axes = np.empty((1, d * dense, d)), np.empty((1, d * dense))
+        self.directions = np.empty((1, d)), *axes
+        self._prepare(slice(None))
         self.carry(np.zeros(1, dtype=int))
 
     def carry(self, source):
         """Let level i begin with what is known of level ``source[i]``."""
         self._mean, self._covariance = self._mean[source], self._covariance[source]
+        self.scale = self.scale[source]
+        self.directions = tuple(part[source] for part in self.directions)
         self._needed = np.full(len(source), ENOUGH)
         self._sums = tuple(map(np.zeros_like, (self._needed, self._mean, self._covariance)))
-        self._prepare()
 
     def see(self, x, levels):
         """Take note of states (n, d) at levels (n,)."""
@@ -63,8 +68,9 @@ class Spread:
         ndarray, shape (n_levels,)
             How much wider each level became: the geometric mean over directions.
         """
-        before, d = _log_width(self.scale), self._mean.shape[1]
-        for k in np.flatnonzero(self._sums[0] >= self._needed):
+        d, wider = self._mean.shape[1], np.ones(len(self._mean))
+        ready = np.flatnonzero(self._sums[0] >= self._needed)
+        for k in ready:
             n, total, square = (part[k] for part in self._sums)
             shift = total / n
             new, old = square / n, self._covariance[k]
@@ -81,22 +87,25 @@ class Spread:
             self._needed[k] = n
             for part in self._sums:
                 part[k] = 0.0
-        self._prepare()
-        return np.exp(_log_width(self.scale) - before)
+        if ready.size:
+            before = _log_width(self.scale[ready])
+            self._prepare(ready)
+            wider[ready] = np.exp(_log_width(self.scale[ready]) - before)
+        return wider
 
-    def _prepare(self):
-        n_levels, d = self._mean.shape
-        if self._covariance.ndim == 2:
-            self.scale = np.sqrt(self._covariance)
-            self.directions = self.scale, np.empty((n_levels, 0, d)), np.empty((n_levels, 0))
+    def _prepare(self, levels):
+        """Work out what follows from the covariances of some levels."""
+        covariance, (sd, axes, weights) = self._covariance[levels], self.directions
+        if covariance.ndim == 2:
+            self.scale[levels] = sd[levels] = np.sqrt(covariance)
             return
-        self.scale = np.linalg.cholesky(self._covariance)
-        sd = np.sqrt(np.diagonal(self._covariance, axis1=1, axis2=2))
+        self.scale[levels] = np.linalg.cholesky(covariance)
+        sd[levels] = sides = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
         # axes of the correlations: the units of variables should not matter
-        size, vectors = np.linalg.eigh(self._covariance / sd[:, :, None] / sd[:, None, :])
+        size, vectors = np.linalg.eigh(covariance / sides[:, :, None] / sides[:, None, :])
         length = np.sqrt(np.maximum(size, 0.0))
-        axes = np.swapaxes(sd[:, :, None] * vectors * length[:, None, :], 1, 2)
-        self.directions = sd, np.ascontiguousarray(axes), np.cumsum(size, axis=1) / d
+        axes[levels] = np.swapaxes(sides[:, :, None] * vectors * length[:, None, :], 1, 2)
+        weights[levels] = np.cumsum(size, axis=1) / size.shape[1]
 
 
 def _log_width(scale):

@@ -54,7 +54,7 @@ def test_axes_are_conjugate_and_as_long_as_the_density_is_wide():
 def test_nothing_is_learned_from_too_few_states():
     """Nor from fewer than an estimate rests on already."""
     found = learned(1000)
-    scale = found.scale
+    scale = found.scale.copy()
     found.see(draws(999, seed=3), np.zeros(999, dtype=int))
     np.testing.assert_array_equal(found.learn(), 1.0)
     np.testing.assert_array_equal(found.scale, scale)
@@ -95,7 +95,7 @@ def test_many_dimensions_have_variances_only(monkeypatch):
 @pytest.mark.parametrize("source", [[1, 0, 1], [0]])
 def test_levels_begin_with_what_was_known_of_another(source):
     found = learned(500, levels=1)
-    scale = found.scale
+    scale = found.scale.copy()
     found.see(draws(500), np.zeros(500, dtype=int))  # forgotten
     found.carry(np.array(source))
     np.testing.assert_array_equal(found.scale, scale[source])
