@@ -83,7 +83,6 @@ def copy_step(step):
         Examples
         --------
         >>> import pymc as pm
-    import pytensor
         >>> from pm_energy.walkers.step_copies import copy_step
         >>> with pm.Model():
         ...     x = pm.Normal("x")
