@@ -94,7 +94,8 @@ def sample_parallel_tempering(
 
     Examples
     --------
-    >>>     >>> import pm_energy as pme
+    >>> import pymc as pm
+    >>> import pm_energy as pme
     >>> with pm.Model():
     ...     x = pm.Normal("x", 0, 5)
     ...     y = pm.Normal("y", x**2, 1, observed=9.0)  # x is near 3 or near -3

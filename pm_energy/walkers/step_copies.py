@@ -80,16 +80,16 @@ class _Pickler(cloudpickle.CloudPickler):
 def copy_step(step):
     """Copy all of a step that sampling changes; compiled functions are shared.
 
-        Examples
-        --------
-        >>> import pymc as pm
-        >>> from pm_energy.walkers.step_copies import copy_step
-        >>> with pm.Model():
-        ...     x = pm.Normal("x")
-        ...     step = pm.Metropolis()
-        >>> other = copy_step(step)
-        >>> other is step, other.delta_logp is step.delta_logp
-        (False, True)
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> from pm_energy.walkers.step_copies import copy_step
+    >>> with pm.Model():
+    ...     x = pm.Normal("x")
+    ...     step = pm.Metropolis()
+    >>> other = copy_step(step)
+    >>> other is step, other.delta_logp is step.delta_logp
+    (False, True)
     """
     file = io.BytesIO()
     pickler = _Pickler(file)
