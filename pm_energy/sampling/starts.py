@@ -47,9 +47,7 @@ def put_states(walkers, values, rng):
     n = len(next(iter(values.values())))
     if n != walkers.size:
         walkers.take(np.resize(np.arange(walkers.size), n))
-    for step in getattr(walkers, "steps", ()):  # PyMC's steps draw from streams of their own
-        if step is not None:
-            step.setup_chain(rng.spawn(1)[0], 0, 0)
+    walkers.reseed(rng)
     walkers.put(values)
 
 

@@ -75,6 +75,10 @@ class Walkers(ABC):
     def put(self, values):
         """Replace all states: name of value variable -> array (size, ...)."""
 
+    def reseed(self, rng):
+        """Give whatever draws from a random stream of its own a fresh one; here nothing does."""
+        return None
+
     def statistics(self, walker):
         """Return what the last move of a walker has to tell, a dict for each step method."""
         return []

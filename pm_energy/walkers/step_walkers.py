@@ -122,6 +122,12 @@ class StepWalkers(Walkers):
             if step is not None:
                 step.stop_tuning()
 
+    def reseed(self, rng):
+        """Give the steps fresh random streams: they do not draw from that of a move."""
+        for step in self.steps:
+            if step is not None:
+                step.setup_chain(rng.spawn(1)[0], 0, self._draws)
+
     def take(self, source):
         """Copy states."""
         self._points = [dict(self._points[i]) for i in source]  # steps replace values, whole
