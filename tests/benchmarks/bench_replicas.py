@@ -22,7 +22,7 @@ import numpy as np
 from replica_runners import (
     ANNEAL,
     N_LEVELS,
-    System,
+    all_to_all,
     bits_anneal_runner,
     bits_runner,
     bits_tempering_runner,
@@ -30,6 +30,8 @@ from replica_runners import (
     lanes_anneal_runner,
     lanes_runner,
     lanes_tempering_runner,
+    lattice,
+    openjij_runner,
     peapods_runner,
     thrml_runner,
 )
@@ -69,7 +71,7 @@ FIRST_CALLS = {
 }
 
 
-PEERS = {"thrml": "thrml", "dwave": "dwave", "peapods": "peapods"}
+PEERS = {"thrml": "thrml", "dwave": "dwave", "openjij": "openjij", "peapods": "peapods"}
 
 
 def available():
@@ -142,10 +144,11 @@ def main():
         return {name: peer for name, peer in peers.items() if name.split()[0] in found}
 
     rng = np.random.default_rng(5)
-    square = System((64, 64), np.ones(2 * 64**2, int))
-    cube_edges = 3 * 8**3
-    signs = System((8, 8, 8), rng.choice([-1, 1], cube_edges))
-    normal = System((8, 8, 8), rng.normal(size=cube_edges))
+    square = lattice(64, 2, np.ones(2 * 64**2, int))
+    signs = lattice(8, 3, rng.choice([-1, 1], 3 * 8**3))
+    normal = lattice(8, 3, rng.normal(size=3 * 8**3))
+    n = 512
+    dense = all_to_all(n, rng.normal(size=n * (n - 1) // 2) / np.sqrt(n))
 
     compare(
         f"Torus L=64, beta {TORUS_BETA}, 1,024 replicas",
@@ -194,6 +197,13 @@ def main():
             "lanes": (lanes_anneal_runner(signs, 1024), 1024, None),
         },
         keep({"dwave": (lambda: dwave_runner(signs, 8), 8)}),
+        rounds,
+    )
+    compare(
+        f"Sherrington-Kirkpatrick N={n}, annealed from beta {ANNEAL[0]} to {ANNEAL[1]}",
+        n,
+        {"lanes": (lanes_anneal_runner(dense, 128), 128, 5)},
+        keep({"openjij": (lambda: openjij_runner(dense, 4), 4)}),
         rounds,
     )
     compare(

@@ -21,15 +21,23 @@ TEMPERATURES = np.linspace(0.8, 1.6, N_LEVELS)
 
 
 class System:
-    """A lattice with couplings, energy minus the sum of J s s; in the forms that all need."""
+    """Spins with energy minus the sum of J s s, in the forms that all need."""
 
-    def __init__(self, shape, couplings):
-        self.edges, self.couplings = lattice_edges(shape[0], len(shape)), couplings
-        self.n, self.color = int(np.prod(shape)), np.indices(shape).sum(0).ravel() % 2
+    def __init__(self, n, edges, couplings, color=None):
+        self.n, self.edges, self.couplings, self.color = n, edges, couplings, color
         rows, columns = np.concatenate([self.edges, self.edges[:, ::-1]]).T
         by_row = np.lexsort((columns, rows))
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=self.n))])
         self.csr = indptr, columns[by_row], np.tile(couplings, 2)[by_row]
+
+
+def lattice(side, n_axes, couplings):
+    color = np.indices((side,) * n_axes).sum(0).ravel() % 2
+    return System(side**n_axes, lattice_edges(side, n_axes), couplings, color)
+
+
+def all_to_all(n, couplings):
+    return System(n, np.stack(np.triu_indices(n, 1), axis=1), couplings)
 
 
 def random_words(system, n_words):
@@ -132,6 +140,23 @@ def dwave_runner(system, reads):
         beta_schedule=np.linspace(*ANNEAL, n_sweeps),
         num_sweeps_per_beta=1,
         seed=3,
+    )
+
+
+def openjij_runner(system, reads):
+    import openjij
+
+    sampler = openjij.SASampler()
+    pairs = {
+        (int(a), int(b)): -float(v)
+        for (a, b), v in zip(system.edges, system.couplings, strict=True)
+    }
+    return lambda n_sweeps: sampler.sample_ising(
+        {},
+        pairs,
+        num_reads=reads,
+        schedule=[[float(b), 1] for b in np.linspace(*ANNEAL, n_sweeps)],
+        sparse=False,
     )
 
 
