@@ -1,11 +1,12 @@
 """Moments of states by level."""
 
+import numpy as np
 from numba import njit
 
 
 @njit(cache=True)
 def add_moments(x, levels, center, count, total, square):
-    """Add states to the sums of their levels.
+    """Add states to the sums of their levels, but for those with an infinite coordinate.
 
     Parameters
     ----------
@@ -21,6 +22,8 @@ def add_moments(x, levels, center, count, total, square):
     d = x.shape[1]
     for i in range(len(x)):
         k = levels[i]
+        if not np.isfinite(x[i]).all():
+            continue
         count[k] += 1.0
         for r in range(d):
             away = x[i, r] - center[k, r]

@@ -36,11 +36,14 @@ class Spread:
     """
 
     def __init__(self, draws):
-        variance, d = draws.var(axis=0), draws.shape[1]
+        d = draws.shape[1]
+        finite = draws[np.isfinite(draws).all(axis=1)]  # the log of a tiny number may be infinite
+        finite = finite if len(finite) else np.zeros((1, d))
+        variance = finite.var(axis=0)
         variance = np.where(variance > 0.0, variance, 1.0)
         self._least = NARROWEST**2 * variance
         dense = d <= DENSE
-        self._mean = draws.mean(axis=0)[None]
+        self._mean = finite.mean(axis=0)[None]
         self._covariance = (np.diag(variance) if dense else variance)[None]
         self.scale = np.empty_like(self._covariance)
         axes = np.empty((1, d * dense, d)), np.empty((1, d * dense))

@@ -81,6 +81,18 @@ def test_walkers_that_do_not_move_keep_some_width():
     assert (np.diagonal(found.scale[0]) >= spread.NARROWEST).all()
 
 
+def test_infinite_states_are_left_out():
+    """Logs of numbers so small that they are zero, among draws of a prior."""
+    finite, holes = draws(500), draws(500)
+    holes = np.concatenate([holes, np.where(np.eye(3, dtype=bool), -np.inf, 1.0)])
+    found, expected = Spread(holes), Spread(finite)
+    np.testing.assert_array_equal(found.scale, expected.scale)
+    found.see(holes, np.zeros(503, dtype=int))
+    expected.see(finite, np.zeros(500, dtype=int))
+    np.testing.assert_array_equal(found.learn(), expected.learn())
+    assert np.isfinite(Spread(np.full((4, 2), np.inf)).scale).all()
+
+
 def test_many_dimensions_have_variances_only(monkeypatch):
     monkeypatch.setattr(spread, "DENSE", 2)
     found = learned(2000)
