@@ -89,7 +89,12 @@ def multispin_sweeps(rng, words, graph, betas, n_sweeps=1, update="heat-bath"):
 
 
 def seed_columns(rng, n_words):
-    """Random streams for :func:`sweep_rows`: two a vector, for each waits for its last word."""
+    """Random streams for :func:`sweep_rows`: two a vector, for each waits for its last word.
+
+    All bits of a word are used. The lowest of xoshiro256+ is linear in its 256 bits of state, as
+    every bit of the Mersenne twister is in its own; digits of different words are compared with it,
+    which is not linear. Critical energies of replicas in the lowest bits are those of the others.
+    """
     n_lanes = 2 * COLUMN * n_columns(n_words)
     words = empty_on_cache_lines((4, n_lanes), np.uint64)
     words[...] = seed_words(rng, n_lanes)
