@@ -139,6 +139,15 @@ def test_a_state_goes_on_with_the_same_draws(path, moves):
         np.testing.assert_array_equal(other.x, x)
 
 
+def test_walkers_travel_to_other_processes(path):
+    walkers, rng = started(path, "hmc")
+    tune(walkers, rng, rounds=2)
+    other, its_rng = cloudpickle.loads(cloudpickle.dumps((walkers, rng)))
+    tune(walkers, rng)
+    tune(other, its_rng)
+    np.testing.assert_array_equal(other.x, walkers.x)
+
+
 def test_frozen_walkers_are_not_tuned(path):
     walkers, rng = started(path, "hmc")
     tune(walkers, rng, rounds=2)
