@@ -30,6 +30,7 @@ def sample_parallel_tempering(
     *,
     n_replicas="auto",
     sweeps_per_swap=1,
+    thin=1,
     step=None,
     chains=4,
     cores=None,
@@ -49,12 +50,16 @@ def sample_parallel_tempering(
 
     Parameters
     ----------
-    draws, tune : int
-        Iterations kept, and before them, for each chain.
+    draws : int
+        Draws kept of each chain.
+    tune : int
+        Iterations before them.
     n_replicas : int or "auto"
         Levels of the ladder. By default twice the communication barrier, measured by a pilot run.
     sweeps_per_swap : int
         Local moves between swaps.
+    thin : int
+        Iterations for each draw that is kept.
     step : step method or sequence of step methods, optional
         As for :func:`pymc.sample`; built again for each temperature. Variables without one get
         what PyMC assigns.
@@ -107,7 +112,7 @@ def sample_parallel_tempering(
     """
     draws = positive_int("draws", draws)
     tune, chains = positive_int("tune", tune), positive_int("chains", chains)
-    sweeps = positive_int("sweeps_per_swap", sweeps_per_swap)
+    sweeps, thin = positive_int("sweeps_per_swap", sweeps_per_swap), positive_int("thin", thin)
     every = positive_int("checkpoint_every", checkpoint_every)
     if n_replicas != "auto" and positive_int("n_replicas", n_replicas) < 2:
         raise ValueError("n_replicas must be at least 2: the base and the target; got 1")
@@ -116,7 +121,7 @@ def sample_parallel_tempering(
     folder = None
     if checkpoint is not None:
         asked = {"draws": draws, "tune": tune, "n_replicas": n_replicas, "sweeps": sweeps,
-                 "chains": chains, "every": every, "path": path.fingerprint()}  # fmt: skip
+                 "thin": thin, "chains": chains, "every": every, "path": path.fingerprint()}  # fmt: skip
         folder = RunFolder(checkpoint, asked, random_seed)
         random_seed = folder.seed
     pilot_rng, *rngs = get_random_generator(random_seed).spawn(chains + 1)
@@ -125,11 +130,11 @@ def sample_parallel_tempering(
     ladder, seconds = _pilot(make_replicas(walkers, sweeps), pilot_rng, size, n_replicas == "auto")
     together = chains_at_once(walkers)
     groups = [len(rngs[i : i + together]) for i in range(0, chains, together)]
-    run = _Chains(walkers, ladder, groups, draws, tune, sweeps, folder, every)
-    n_jobs = workers_for(len(groups), cores, seconds * chains * (draws + tune))
+    run = _Chains(walkers, ladder, groups, draws, tune, sweeps, thin, folder, every)
+    n_jobs = workers_for(len(groups), cores, seconds * chains * (draws * thin + tune))
     _log.info(f"parallel tempering: {chains} chains of {len(ladder)} replicas, by {walkers.road}")
     results = run_chains(
-        run, rngs[::together], n_jobs=n_jobs, total=draws + tune, progressbar=progressbar,
+        run, rngs[::together], n_jobs=n_jobs, total=draws * thin + tune, progressbar=progressbar,
         description="Parallel tempering",
     )  # fmt: skip
     tree = _datatree(path, walkers, results, time.perf_counter() - began)
@@ -186,6 +191,7 @@ class _Chains:
     draws: int
     tune: int
     sweeps: int
+    thin: int
     folder: RunFolder | None
     every: int
 
@@ -200,14 +206,15 @@ class _Chains:
             report(self.tune + sum(part.iterations for part in parts))
         else:
             histories = self._adapt(replicas, rng, report)
-        left = self.draws - sum(part.iterations for part in parts)
+        left = self.draws - sum(len(part.log_ratio) for part in parts)
         while left:
-            part = replicas.run(rng, min(self.every, left), record=True, report=report)
-            if part.iterations:
+            n = self.thin * min(self.every, left)
+            part = replicas.run(rng, n, keep=self.thin, report=report)
+            if len(part.log_ratio):
                 parts.append(part)
             if part.interrupted:
                 break
-            left -= part.iterations
+            left -= len(part.log_ratio)
             if segments is not None:
                 segments.save((part, histories, replicas.state(), rng))
         if not parts:

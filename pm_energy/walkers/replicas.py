@@ -129,8 +129,8 @@ class Replicas:
         self.ladders = ladders
         self.walkers.set_ladder(ladders[0])
 
-    def run(self, rng, n, record=False, report=None):
-        """Make n iterations; return a :class:`Stretch`, of no draws unless they are asked for."""
+    def run(self, rng, n, keep=0, report=None):
+        """Make n iterations; return a :class:`Stretch` of every ``keep``-th, if any are wanted."""
         walkers, replica = self.walkers, self.replica[0]
         ratios, seats, tops, stats = [], [], [], []
         acceptance, done, interrupted = np.zeros((1, replica.size - 1)), 0, False
@@ -142,19 +142,18 @@ class Replicas:
                 log_ratio = walkers.log_ratio[replica]
                 acceptance += swap(rng, self.ladders, log_ratio[None], self.replica, self.count % 2)
                 self.count += 1
-                if record:
+                done += 1
+                if keep and done % keep == 0:
                     top = replica[-1]
                     ratios.append(log_ratio)
                     seats.append(replica.copy())
                     tops.append(walkers.values([top]))
                     stats.append([walkers.statistics(top)])
-                done += 1
                 if report is not None:
                     report(1)
         except KeyboardInterrupt:
             interrupted = True
-        done = min(done, len(stats)) if record else done
-        kept = done if record else 0
+        kept = len(stats)
         return Stretch(
             np.array(ratios[:kept]).reshape(kept, 1, replica.size),
             np.array(seats[:kept]).reshape(kept, 1, replica.size),
@@ -185,21 +184,22 @@ class ManyReplicas(Replicas):
     def _set(self, ladders):
         self.ladders = ladders
 
-    def run(self, rng, n, record=False, report=None):
-        """Make n iterations; return a :class:`Stretch`, of no draws unless they are asked for."""
+    def run(self, rng, n, keep=0, report=None):
+        """Make n iterations; return a :class:`Stretch` of every ``keep``-th, if any are wanted."""
         parts, left = [], n
+        at_once = STRETCH if not keep else keep * max(1, STRETCH // keep)
         name = next(iter(self.walkers.values([0])))
         try:
             while left:
-                m = min(left, STRETCH)
+                m = min(left, at_once)
                 run = self.walkers.temper(
                     rng, self.ladders, self.replica, m,
-                    n_sweeps=self.sweeps, thin=1 if record else m, first=self.count,
+                    n_sweeps=self.sweeps, thin=keep or m, first=self.count,
                 )  # fmt: skip
-                keep = slice(None) if record else slice(0)
-                stats = [[[] for _ in range(self.n_chains)]] * (m if record else 0)
+                kept = slice(m // keep if keep else 0)
+                stats = [[[] for _ in range(self.n_chains)]] * kept.stop
                 parts.append(Stretch(
-                    run.log_ratio[keep], run.replica[keep], {name: run.states[keep]}, stats,
+                    run.log_ratio[kept], run.replica[kept], {name: run.states[kept]}, stats,
                     m * run.acceptance, m,
                 ))  # fmt: skip
                 self.count += m

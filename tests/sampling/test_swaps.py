@@ -111,11 +111,12 @@ def test_what_is_recorded_belongs_together():
     rng = np.random.default_rng(0)
     replicas = Replicas(walkers)
     replicas.begin(rng, BETAS[None])
-    stretch = replicas.run(rng, 50, record=True)
+    stretch = replicas.run(rng, 50, keep=1)
     tops = stretch.values["x"][:, 0]
     np.testing.assert_array_equal(LOG_RATIO[tops], stretch.log_ratio[:, 0, -1])
     np.testing.assert_array_equal(np.sort(stretch.replica[:, 0]), np.tile(np.arange(3), (50, 1)))
     assert stretch.iterations == 50
+    assert len(replicas.run(rng, 50, keep=5).log_ratio) == 10
     # even pairs swap at even iterations, odd ones at odd
     moved = np.diff(stretch.replica[:, 0], axis=0) != 0
     assert not moved[0::2, 0].any()
