@@ -4,7 +4,7 @@ import cloudpickle
 import numpy as np
 import pymc as pm
 import pytest
-from scipy.stats import kstest
+from scipy.stats import kstest, norm
 
 import pm_energy as pme
 from pm_energy.compile import ONCE, compile_function
@@ -108,6 +108,30 @@ def test_draws_of_the_base_are_the_prior(mixture):
     assert abs(correlation) < 5 / np.sqrt(len(mu))
     if mixture:
         assert abs((drawn["m"] > 0).mean() - 0.7) < 5 * np.sqrt(0.21 / 1000)
+
+
+def test_an_ordered_prior_is_drawn_within_its_order():
+    """As if sorted: the largest of three normals, KS at one in a million; starts are kept."""
+    with pm.Model() as model:
+        order = pm.distributions.transforms.ordered
+        mu = pm.Normal("mu", shape=3, transform=order, initval=[-1, 0, 1])
+        pm.Normal("y", mu, 1, observed=np.zeros(3))
+    path = make_path(model)
+    np.testing.assert_array_equal(model.rvs_to_initial_values[mu], [-1, 0, 1])
+    drawn = path.draw_base(np.random.default_rng(0), 4000)["mu_ordered__"]
+    largest = drawn[:, 0] + np.exp(drawn[:, 1:]).sum(axis=1)
+    assert kstest(norm.cdf(largest) ** 3, "uniform").pvalue > 1e-6
+
+
+def test_a_random_walk_and_a_parameter_out_of_range():
+    with pm.Model() as model:
+        start = pm.Normal.dist(0, 1)
+        walk = pm.GaussianRandomWalk("walk", sigma=pm.Normal("sd"), init_dist=start, steps=4)
+        pm.Normal("y", walk, 1, observed=np.zeros(5))
+    path = make_path(model)
+    with pytest.raises(ValueError, match="scale < 0"):
+        path.draw_base(np.random.default_rng(0), 50)
+    assert path.explain({"sd": np.array(-1.0), "walk": np.zeros(5)}) == "walk = -inf"
 
 
 def test_an_energy_starts_at_the_uniform_distribution():

@@ -14,6 +14,9 @@ from pm_energy.energy import single_block
 from pm_energy.exact.enumeration import count_states
 from pm_energy.random_variable import EnergyRV
 
+MOST_TRIES = 30
+MOST_AT_ONCE = 2**14  # draws
+
 
 class PriorDraws:
     """Draws of all free variables of a model, transformed as its samplers see them.
@@ -38,7 +41,7 @@ class PriorDraws:
         n = pt.lscalar("n")
         try:
             values, self._batched = _many(model, n), True
-        except NotImplementedError:  # mixtures and the like cannot be vectorised: one by one
+        except (NotImplementedError, ValueError):  # mixtures, walks: not vectorised, one by one
             values, self._batched = _values(model, {rv: rv for rv in model.free_RVs}), False
         self.names = [model.rvs_to_values[rv].name for rv in model.free_RVs]
         streams = [v for v in graph_inputs(values) if isinstance(v.type, RandomType)]
@@ -51,11 +54,31 @@ class PriorDraws:
     def __call__(self, rng, n):
         """Return n draws: name of value variable -> array (n, ...).
 
+        A transform that narrows a prior, such as an order, makes the base the prior within its
+        bounds: draws outside are made again.
+
         Raises
         ------
         ValueError
-            If a variable has no random draws.
+            If a variable has no random draws, or hardly any within its bounds.
         """
+        kept, found, wanted = [], 0, n
+        for _ in range(MOST_TRIES):
+            drawn = self._draw_many(rng, wanted)
+            inside = np.all([_finite(x) for x in drawn.values()], axis=0)
+            if inside.all() and not kept:
+                return drawn
+            kept.append({name: x[inside] for name, x in drawn.items()})
+            found += inside.sum()
+            if found >= n:
+                return {k: np.concatenate([part[k] for part in kept])[:n] for k in self.names}
+            wanted = min(MOST_AT_ONCE, 2 * wanted)
+        raise ValueError(
+            f"of the draws of the prior only {found} are within the bounds that transforms set "
+            "(an order of many variables?): state the bounds by the priors themselves"
+        )
+
+    def _draw_many(self, rng, n):
         if self._batched:
             return self._run(rng, n)
         rows = [self._run(rng, 1) for _ in range(n)]
@@ -70,6 +93,11 @@ class PriorDraws:
                 "pass base='variational'"
             ) from why
         return dict(zip(self.names, values, strict=True))
+
+
+def _finite(x):
+    """Whether each of the draws (n, ...) is finite."""
+    return np.isfinite(x).reshape(len(x), -1).all(axis=1)
 
 
 def _many(model, n):

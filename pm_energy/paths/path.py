@@ -74,7 +74,9 @@ class Path:
 
     def _terms_at(self, point):
         values = [pt.sum(value) for value in self.terms.values()]
-        fn = compile_function(self.inputs, values, mode=ONCE)
+        # a parameter out of range is a density of zero, as for samplers, and no exception
+        mode = ONCE.including("local_check_parameter_to_ninf_switch")
+        fn = compile_function(self.inputs, values, mode=mode)
         found = fn(*[np.asarray(point[v.name], dtype=v.dtype) for v in self.inputs])
         return dict(zip(self.terms, found, strict=True))
 
@@ -120,7 +122,7 @@ def make_path(model=None, *, base="prior", temper=None):
         raise ValueError(f"base must be 'prior' or 'variational', got {base!r}")
     if model is not None and not isinstance(model, pm.Model):
         model = _model_of(model)
-    model = freeze_dims_and_data(pm.modelcontext(model))
+    model = _frozen(pm.modelcontext(model))
     if not model.free_RVs:
         raise ValueError("the model has no free variables: there is nothing to sample")
     if base == "variational":
@@ -131,6 +133,16 @@ def make_path(model=None, *, base="prior", temper=None):
     observed, potentials, energies = _what_to_temper(model, temper)
     _refuse_exchange([model[name] for name in (*observed, *energies)])
     return _prior_path(model, observed, potentials, energies)
+
+
+def _frozen(model):
+    """A copy of a model with constant data and lengths; starts of its user do not matter here."""
+    starts = dict(model.rvs_to_initial_values)
+    try:
+        model.rvs_to_initial_values.update(dict.fromkeys(starts))  # PyMC copies no others
+        return freeze_dims_and_data(model)
+    finally:
+        model.rvs_to_initial_values.update(starts)
 
 
 def _model_of(energy):

@@ -20,6 +20,7 @@ from pm_energy.walkers.choose import make_walkers
 from pm_energy.walkers.replicas import Stretch, chains_at_once, make_replicas
 
 FIRST_LEVELS = 8  # of the pilot, that finds how many are needed
+CHECKED = 500_000  # numbers; to look through more of them would take longer than to draw them
 FIRST_ROUND = 32  # iterations; each round of adaptation is twice as long as the one before
 _log = logging.getLogger("pymc").getChild("pm_energy")
 
@@ -120,8 +121,10 @@ def sample_parallel_tempering(
     path = make_path(model, base=base, temper=temper)
     folder = None
     if checkpoint is not None:
-        asked = {"draws": draws, "tune": tune, "n_replicas": n_replicas, "sweeps": sweeps,
-                 "thin": thin, "chains": chains, "every": every, "path": path.fingerprint()}  # fmt: skip
+        asked = dict(
+            draws=draws, tune=tune, n_replicas=n_replicas, sweeps=sweeps, thin=thin,
+            chains=chains, every=every, path=path.fingerprint(),
+        )  # fmt: skip
         folder = RunFolder(checkpoint, asked, random_seed)
         random_seed = folder.seed
     pilot_rng, *rngs = get_random_generator(random_seed).spawn(chains + 1)
@@ -138,8 +141,11 @@ def sample_parallel_tempering(
         description="Parallel tempering",
     )  # fmt: skip
     tree = _datatree(path, walkers, results, time.perf_counter() - began)
-    for reason in check_tempering(tree):
-        _log.warning(reason)
+    if tree["tempering"]["log_ratio"].size <= CHECKED:
+        for reason in check_tempering(tree):
+            _log.warning(reason)
+    else:
+        _log.info("many draws: ask pme.check_tempering whether to trust them")
     return tree
 
 
@@ -238,12 +244,10 @@ class _Chains:
             betas.append(replicas.ladders.copy())
             rejections.append(stretch.rejection)
             replicas.walkers.adapt()
-            replicas.change(
-                np.array([
-                    equal_rejection_ladder(*both)
-                    for both in zip(replicas.ladders, stretch.rejection, strict=True)
-                ])
-            )  # fmt: skip
+            # chains that run together share a ladder, so that the same word holds the same beta
+            rejection = stretch.rejection.mean(axis=0)
+            ladder = equal_rejection_ladder(replicas.ladders[0], rejection)
+            replicas.change(np.tile(ladder, (replicas.n_chains, 1)))
         replicas.walkers.freeze()
         return np.stack(betas, axis=1), np.stack(rejections, axis=1)
 
