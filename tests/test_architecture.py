@@ -35,8 +35,8 @@ UPWARDS = {  # when called
 }
 
 WHO_MAY_IMPORT = {
-    "pymc": {"graph", "walkers", "draws", "random_variable", "distributions", "paths", "record", "training",
-             "step_methods", "hidden", "testing", "sampling"},
+    "pymc": {"graph", "draws", "random_variable", "distributions", "paths", "record", "training",
+             "walkers", "step_methods", "hidden", "testing", "sampling"},
     "arviz": {"diagnostics", "record"},
     "matplotlib": {"diagnostics"},
     "sklearn": {"estimators", "diagnostics"},
