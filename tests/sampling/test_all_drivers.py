@@ -182,7 +182,7 @@ def known(request):
 @pytest.mark.parametrize("name", DRIVERS)
 def test_every_driver_takes_every_model(name, known, monkeypatch):
     monkeypatch.setattr(ais_module, "PILOT", 60)
-    monkeypatch.setattr(gaussian, "ITERATIONS", 6000)  # a bad fit costs only length of the path
+    monkeypatch.setattr(gaussian, "ITERATIONS", 12_000)  # a bad fit costs only length of the path
     (driver, size), (model, exact, options) = DRIVERS[name], known
     tree = driver(model=model, random_seed=1, cores=1, progressbar=False, **size, **options)
     found = pme.log_evidence(tree)
