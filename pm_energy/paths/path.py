@@ -91,7 +91,9 @@ def make_path(model=None, *, base="prior", temper=None):
         distribution; one over real units needs ``base="variational"``.
     base : {"prior", "variational"}
         Where beta = 0. "variational": a Gaussian fitted by mean-field variational inference (for
-        continuous models), where the prior is far from the posterior.
+        continuous models), where the prior is far from the posterior. It covers one mode: where
+        there may be several, keep the prior, and for an energy over real units write a model with
+        a Uniform prior and the energy as a Potential.
     temper : str or sequence of str, optional
         What beta multiplies beside a Gaussian base: any of "likelihood", "potentials" (which
         otherwise belong to the base) and "energies" (of discrete Boltzmann variables, whose base
