@@ -160,8 +160,8 @@ def main():
     logging.getLogger("pymc").setLevel(logging.ERROR)
     contenders = {
         "pm_energy population annealing": tempered(pme.sample_population_annealing, chains=1),
-        "pm_energy population of 4,000": tempered(
-            pme.sample_population_annealing, size=4000, target_ess=0.5, chains=1
+        "pm_energy population of 3,000": tempered(
+            pme.sample_population_annealing, size=3000, chains=1
         ),
         "pm_energy parallel tempering": tempered(
             pme.sample_parallel_tempering, draws=1000, tune=250, chains=1
