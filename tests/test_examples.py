@@ -76,9 +76,10 @@ def test_better_memories_recall_more(run):
 
 
 def test_tempering_visits_the_modes_that_nuts_does_not(run):
-    result = run(multimodal, draws=300, tune=300)
-    assert result["tempered modes"] > result["NUTS modes"]
-    assert result["tempered total variation"] < result["NUTS total variation"] - 0.2
+    result = run(multimodal, draws=1000, tune=300)
+    assert result["tempered modes"] == 6 > result["NUTS modes"]
+    # four chains in a mode each are .33 from six equal modes at least; tempering: .06-.17 over seeds
+    assert result["tempered total variation"] < 0.27 < result["NUTS total variation"]
     # log evidence of a long run: -223.04 +- .07
     assert abs(result["evidence"].value + 223.04) < 4 * result["evidence"].mcse < 4
 
