@@ -1,0 +1,1 @@
+"""Learning an energy's parameters from data: models, objectives, optimisers and one fit loop."""
