@@ -23,8 +23,9 @@ LAYERS = [  # from the ground up; a package counts as one
     {"forms", "log_partition", "pseudolikelihood"},
     {"roads", "cluster_roads", "graph"},
     {"draws", "random_variable", "distributions"},
-    {"paths", "partition", "information", "record", "training", "trust"},
+    {"paths", "partition", "information", "record", "trust"},
     {"walkers"},
+    {"training"},
     {"step_methods", "diagnostics", "hidden", "testing", "sampling", "estimators"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -40,8 +41,8 @@ WHO_MAY_IMPORT = {
     "arviz": {"diagnostics", "record"},
     "matplotlib": {"diagnostics"},
     "sklearn": {"estimators", "diagnostics"},
-    "xarray": {"diagnostics", "record", "hidden", "sampling", "partition", "trust"},
-    "numba": {"kernels", "compile", "exact", "training"},
+    "xarray": {"diagnostics", "record", "hidden", "sampling", "partition", "trust", "estimators"},
+    "numba": {"kernels", "compile", "exact"},
     "joblib": {"sampling", "training", "estimators"},
 }  # fmt: skip
 KERNELS_IMPORT = {"numpy", "numba", "llvmlite", "pm_energy", *sys.stdlib_module_names}
