@@ -1,6 +1,7 @@
 """What all estimators share: an energy, a DataTree of what was learned, and files."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 import xarray as xr
@@ -25,15 +26,15 @@ def generator(random_state):
     return np.random.default_rng(words)
 
 
-class EnergyEstimator(BaseEstimator):
+class EnergyEstimator(BaseEstimator, ABC):
     """Base of estimators that learn an energy.
 
     A subclass names the dimensions of its fitted arrays in ``_dims``, lists attributes that are
     mere caches in ``_transient``, and keeps training curves in ``history_``.
     """
 
-    _dims: dict[str, tuple[str, ...]] = {}
-    _transient: tuple[str, ...] = ()
+    _dims: ClassVar[dict[str, tuple[str, ...]]] = {}
+    _transient: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
