@@ -43,6 +43,7 @@ def fit(
     n_epochs=1,
     decay=0.0,
     decayed=("weights",),
+    read=None,
     monitor=None,
     progress=None,
 ):
@@ -57,7 +58,6 @@ def fit(
         With ``gradient(model, theta, x, weights, rng)``, such as
         :class:`~pm_energy.training.likelihood.PersistentCD`.
     x : array or sparse matrix, shape (N, n)
-        Batches of a sparse matrix are made dense one at a time.
     updates : callable
         ``theta = updates(theta, gradient)``, such as
         :class:`~pm_energy.training.optimisers.Updates`.
@@ -68,6 +68,9 @@ def fit(
     decay : float
         Weight decay: adds ``decay / 2 * theta**2`` of the parameters named in ``decayed``.
     decayed : tuple of str
+    read : callable, optional
+        ``read(x, rows)`` returns a batch as a dense array; by default the rows as they are, those
+        of a sparse matrix made dense.
     monitor : callable, optional
         ``monitor(theta)`` after each epoch: dict of floats for the history.
     progress : Progress, optional
@@ -78,6 +81,7 @@ def fit(
     Fitted
     """
     n = x.shape[0]
+    read = read or dense_rows
     history = defaultdict(list)
     failure, n_steps = "", 0
     scale = None if weights is None else 1.0 / np.mean(weights)
@@ -86,7 +90,7 @@ def fit(
         order = rng.permutation(n)
         for first in range(0, n, batch_size):
             rows = order[first : first + batch_size]
-            batch = x[rows].toarray() if issparse(x) else x[rows]
+            batch = read(x, rows)
             share = None if weights is None else weights[rows]
             if share is not None and not share.any():
                 continue
@@ -112,6 +116,11 @@ def fit(
         if progress is not None:
             progress.advance(", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in found.items()))
     return Fitted(theta, {k: np.array(v) for k, v in history.items()}, n_steps, failure)
+
+
+def dense_rows(x, rows):
+    """Return rows of an array or a sparse matrix as an array."""
+    return x[rows].toarray() if issparse(x) else x[rows]
 
 
 def _failure(theta, epoch):

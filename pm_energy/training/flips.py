@@ -32,6 +32,13 @@ class FlipObjective:
             raise ValueError(f"kind must be one of {FLIP_KINDS}, got {kind!r}")
         self.kind = kind
 
+    def state(self):
+        """Nothing is carried from batch to batch."""
+        return {}
+
+    def restore(self, state):
+        """Nothing to restore."""
+
     def gradient(self, model, theta, x, weights, rng):
         """Return the gradient of the loss, and the loss."""
         loss, gradient = model.flip_loss(theta, x, self.kind, weights)

@@ -5,6 +5,7 @@ at the data, from chains that persist, or from persistent chains over a ladder o
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,9 +28,20 @@ class LikelihoodObjective(ABC):
        Melchior, Fischer & Wiskott (2016), JMLR 17, 1-61.
     """
 
+    _memory: ClassVar[tuple[str, ...]] = ("offsets",)  # what is carried from batch to batch
+
     def __init__(self, *, centred=False):
         self.centred = centred
         self.offsets = None
+
+    def state(self):
+        """Return what the objective carries from batch to batch, by name."""
+        return {name: getattr(self, name) for name in self._memory}
+
+    def restore(self, state):
+        """Go on from what :meth:`state` returned."""
+        for name in self._memory:
+            setattr(self, name, state[name])
 
     @abstractmethod
     def model_statistics(self, model, theta, x, rng):
@@ -126,6 +138,8 @@ class PersistentCD(LikelihoodObjective):
     .. [2] Younes (1999), Stochastics and Stochastic Reports 65, 177-228.
     """
 
+    _memory: ClassVar[tuple[str, ...]] = ("offsets", "chains")
+
     def __init__(self, n_chains=100, n_sweeps=1, *, centred=False):
         super().__init__(centred=centred)
         self.n_chains = positive_int("n_chains", n_chains)
@@ -164,6 +178,8 @@ class TemperedCD(LikelihoodObjective):
     ----------
     .. [1] Desjardins, Courville, Bengio, Vincent & Delalleau (2010), AISTATS, 145-152.
     """
+
+    _memory: ClassVar[tuple[str, ...]] = ("offsets", "levels", "parity")
 
     def __init__(self, n_chains=100, betas=None, n_sweeps=1, *, centred=False):
         super().__init__(centred=centred)
