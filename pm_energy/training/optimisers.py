@@ -1,103 +1,27 @@
-"""Optimisers: PyMC's, one more, and what runs them on arrays.
+"""Optimisers by name, PyMC's among them, and what runs them on arrays.
 
 An optimiser follows PyMC's convention: a callable ``(loss_or_grads, params) -> updates`` that gives
 each shared variable, a parameter or the optimiser's own, its next value as a PyTensor expression.
 So what is made here works in ``pm.fit`` as well, and what PyMC has works here.
-
-References
-----------
-.. [1] Loshchilov & Hutter (2019), "Decoupled weight decay regularization", ICLR.
 """
 
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pymc.variational import updates as pymc_updates
 from pytensor import In, Out
-from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 
 from pm_energy.compile import compile_function
+from pm_energy.training.adamw import adamw
 from pm_energy.training.schedules import Schedule
 from pm_energy.validate import positive
-
-
-def adamw(
-    loss_or_grads=None,
-    params=None,
-    learning_rate=1e-3,
-    beta1=0.9,
-    beta2=0.999,
-    epsilon=1e-8,
-    weight_decay=1e-2,
-    decay=None,
-):
-    """Adam with weight decay that does not pass through the gradient's moments [1]_.
-
-    Each decaying parameter is also multiplied by ``1 - learning_rate * weight_decay`` at each step.
-
-    Parameters
-    ----------
-    loss_or_grads : TensorVariable or list of TensorVariable
-        A loss, or its gradient for each parameter.
-    params : list of shared variables
-    learning_rate : float or scalar variable
-    beta1, beta2 : float
-        How much of the averages of the gradient and of its square is kept at each step.
-    epsilon : float
-        Added to the root of the averaged square.
-    weight_decay : float
-    decay : collection of str, optional
-        Names of the parameters that decay; by default all with two axes or more, since biases
-        should not.
-
-    Returns
-    -------
-    dict
-        Next values of parameters and of the averages; without gradients and parameters, a function
-        of these.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range, or ``decay`` names no parameter.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pm_energy.training.optimisers import Updates, adamw
-    >>> updates = Updates(adamw(learning_rate=0.1, weight_decay=0.5), {"w": np.ones((1, 1))})
-    >>> updates({"w": np.ones((1, 1))}, {"w": np.zeros((1, 1))})
-    {'w': array([[0.95]])}
-
-    References
-    ----------
-    .. [1] Loshchilov & Hutter (2019), "Decoupled weight decay regularization", ICLR.
-    """
-    _check_range("beta1", beta1, below=1.0)
-    _check_range("beta2", beta2, below=1.0)
-    _check_range("weight_decay", weight_decay, below=np.inf)
-    positive("epsilon", epsilon)
-    moments = {"beta1": beta1, "beta2": beta2, "epsilon": epsilon}
-    options = {"learning_rate": learning_rate, "weight_decay": weight_decay, "decay": decay}
-    if loss_or_grads is None and params is None:
-        return partial(adamw, **options, **moments)
-    updates = pymc_updates.adam(loss_or_grads, params, learning_rate, **moments)
-    unknown = set(decay or ()) - {param.name for param in params}
-    if unknown:
-        raise ValueError(
-            f"decay names {sorted(unknown)}, but the parameters are {[p.name for p in params]}"
-        )
-    for param in params:
-        if param.ndim >= 2 if decay is None else param.name in decay:
-            updates[param] -= learning_rate * weight_decay * param
-    return updates
 
 
 OPTIMISERS = {
@@ -117,40 +41,41 @@ OPTIMISERS = {
 def make_optimiser(optimiser, learning_rate=None, max_norm=None, **options):
     """Return an optimiser with its settings.
 
-    Parameters
-    ----------
-    optimiser : str or callable
-        "sgd", "momentum", "nesterov", "adagrad", "adagrad_window", "rmsprop", "adadelta", "adam",
-        "adamax" (of PyMC), "adamw"; or a callable ``(loss_or_grads, params) -> updates``.
-    learning_rate : float, scalar variable or Schedule, optional
-        The optimiser's own by default. A schedule counts the steps in a shared variable, which the
-        updates advance.
-    max_norm : float, optional
-        A gradient of a larger norm, of all parameters together, is scaled down to it.
-    **options
-        What else the optimiser takes.
+        Parameters
+        ----------
+        optimiser : str or callable
+            "sgd", "momentum", "nesterov", "adagrad", "adagrad_window", "rmsprop", "adadelta", "adam",
+            "adamax" (of PyMC), "adamw"; or a callable ``(loss_or_grads, params) -> updates``.
+        learning_rate : float, scalar variable or Schedule, optional
+            The optimiser's own by default. A schedule counts the steps in a shared variable, which the
+            updates advance.
+        max_norm : float, optional
+            A gradient of a larger norm, of all parameters together, is scaled down to it.
+        **options
+            What else the optimiser takes.
 
-    Returns
-    -------
-    Optimiser
-        Callable ``(loss_or_grads, params) -> updates``.
+        Returns
+        -------
+        Optimiser
+            Callable ``(loss_or_grads, params) -> updates``.
 
-    Raises
-    ------
-    ValueError
-        If there is no such optimiser or option, or a number is out of range.
+        Raises
+        ------
+        ValueError
+            If there is no such optimiser or option, or a number is out of range.
 
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pm_energy.training.optimisers import Updates, make_optimiser
-    >>> from pm_energy.training.schedules import Inverse
-    >>> theta = {"bias": np.zeros(2)}
-    >>> updates = Updates(make_optimiser("sgd", Inverse(1.0, delay=1)), theta)
-    >>> for _ in range(3):
-    ...     theta = updates(theta, {"bias": np.array([-6.0, 0.0])})
-    >>> theta
-    {'bias': array([11.,  0.])}
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pm_energy.training.optimisers import Updates, make_optimiser
+        >>> from pm_energy.training.adamw import adamw
+    from pm_energy.training.schedules import Inverse
+        >>> theta = {"bias": np.zeros(2)}
+        >>> updates = Updates(make_optimiser("sgd", Inverse(1.0, delay=1)), theta)
+        >>> for _ in range(3):
+        ...     theta = updates(theta, {"bias": np.array([-6.0, 0.0])})
+        >>> theta
+        {'bias': array([11.,  0.])}
     """
     if isinstance(optimiser, str):
         if optimiser not in OPTIMISERS:
@@ -337,8 +262,3 @@ def _literals_of(dtype):
 
 def _dtype(value):
     return np.asarray(value).dtype
-
-
-def _check_range(name, value, below):
-    if not isinstance(value, Variable) and not 0 <= value < below:
-        raise ValueError(f"{name} must be at least 0 and below {below}, got {value!r}")

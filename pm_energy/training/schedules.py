@@ -195,8 +195,8 @@ def _check_phases(n_steps, final, **phases):
     for name, steps in phases.items():
         if isinstance(steps, bool) or not isinstance(steps, numbers.Integral) or steps < 0:
             raise ValueError(f"{name} must be an integer of at least zero, got {steps!r}")
-    if sum(phases.values()) >= n_steps:
+    if sum(phases.values()) > n_steps or phases["warm_up"] == n_steps:
         named = " + ".join(phases)
         raise ValueError(
-            f"{named} must be less than n_steps = {n_steps}, got {sum(phases.values())}"
+            f"{named} must leave steps of n_steps = {n_steps}, got {sum(phases.values())}"
         )

@@ -8,7 +8,8 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from pm_energy.training.optimisers import OPTIMISERS, Updates, adamw, make_optimiser
+from pm_energy.training.adamw import adamw
+from pm_energy.training.optimisers import OPTIMISERS, Updates, make_optimiser
 from pm_energy.training.schedules import Cosine, Inverse
 
 RNG = np.random.default_rng(11)
