@@ -120,7 +120,7 @@ class Cosine:
     def __call__(self, step):
         """Rate at a step."""
         xp = _library(step)
-        done = xp.clip((step - self.warm_up) / (self.n_steps - self.warm_up), 0.0, 1.0)
+        done = xp.clip((step - self.warm_up) / max(self.n_steps - self.warm_up, 1), 0.0, 1.0)
         down = self.final + (self.rate - self.final) * (1 + xp.cos(math.pi * done)) / 2
         return _warmed_up(xp, step, self.warm_up, self.rate, down)
 
@@ -195,8 +195,6 @@ def _check_phases(n_steps, final, **phases):
     for name, steps in phases.items():
         if isinstance(steps, bool) or not isinstance(steps, numbers.Integral) or steps < 0:
             raise ValueError(f"{name} must be an integer of at least zero, got {steps!r}")
-    if sum(phases.values()) > n_steps or phases["warm_up"] == n_steps:
+    if sum(phases.values()) > n_steps:
         named = " + ".join(phases)
-        raise ValueError(
-            f"{named} must leave steps of n_steps = {n_steps}, got {sum(phases.values())}"
-        )
+        raise ValueError(f"{named} must be at most n_steps = {n_steps}, got {sum(phases.values())}")

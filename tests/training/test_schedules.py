@@ -49,10 +49,10 @@ def test_all_steps_of_a_run_at_once(schedule):
         (lambda: Constant(np.nan), "rate must be finite"),
         (lambda: Inverse(0.1, delay=0), "delay must be a positive integer"),
         (lambda: Cosine(0.1, n_steps=2.5), "n_steps must be a positive integer"),
-        (lambda: Cosine(0.1, n_steps=10, warm_up=10), "warm_up must be less than n_steps = 10"),
+        (lambda: Cosine(0.1, n_steps=10, warm_up=11), "warm_up must be at most n_steps = 10"),
         (lambda: Cosine(0.1, n_steps=10, warm_up=-1), "warm_up must be an integer of at least"),
         (lambda: Cosine(0.1, n_steps=10, final=-0.1), "final must be a rate of at least zero"),
-        (lambda: WarmUpStableDecay(0.1, 10, 5, 5), "warm_up . decay must be less than n_steps"),
+        (lambda: WarmUpStableDecay(0.1, 10, 5, 6), "warm_up . decay must be at most n_steps"),
     ],
 )
 def test_bad_settings_are_named(build, message):
