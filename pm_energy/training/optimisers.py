@@ -23,7 +23,6 @@ from pm_energy.training.adamw import adamw
 from pm_energy.training.schedules import Schedule
 from pm_energy.validate import positive
 
-
 OPTIMISERS = {
     "sgd": pymc_updates.sgd,
     "momentum": pymc_updates.momentum,
@@ -41,41 +40,40 @@ OPTIMISERS = {
 def make_optimiser(optimiser, learning_rate=None, max_norm=None, **options):
     """Return an optimiser with its settings.
 
-        Parameters
-        ----------
-        optimiser : str or callable
-            "sgd", "momentum", "nesterov", "adagrad", "adagrad_window", "rmsprop", "adadelta", "adam",
-            "adamax" (of PyMC), "adamw"; or a callable ``(loss_or_grads, params) -> updates``.
-        learning_rate : float, scalar variable or Schedule, optional
-            The optimiser's own by default. A schedule counts the steps in a shared variable, which the
-            updates advance.
-        max_norm : float, optional
-            A gradient of a larger norm, of all parameters together, is scaled down to it.
-        **options
-            What else the optimiser takes.
+    Parameters
+    ----------
+    optimiser : str or callable
+        "sgd", "momentum", "nesterov", "adagrad", "adagrad_window", "rmsprop", "adadelta", "adam",
+        "adamax" (of PyMC), "adamw"; or a callable ``(loss_or_grads, params) -> updates``.
+    learning_rate : float, scalar variable or Schedule, optional
+        The optimiser's own by default. A schedule counts the steps in a shared variable, which the
+        updates advance.
+    max_norm : float, optional
+        A gradient of a larger norm, of all parameters together, is scaled down to it.
+    **options
+        What else the optimiser takes.
 
-        Returns
-        -------
-        Optimiser
-            Callable ``(loss_or_grads, params) -> updates``.
+    Returns
+    -------
+    Optimiser
+        Callable ``(loss_or_grads, params) -> updates``.
 
-        Raises
-        ------
-        ValueError
-            If there is no such optimiser or option, or a number is out of range.
+    Raises
+    ------
+    ValueError
+        If there is no such optimiser or option, or a number is out of range.
 
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from pm_energy.training.optimisers import Updates, make_optimiser
-        >>> from pm_energy.training.adamw import adamw
-    from pm_energy.training.schedules import Inverse
-        >>> theta = {"bias": np.zeros(2)}
-        >>> updates = Updates(make_optimiser("sgd", Inverse(1.0, delay=1)), theta)
-        >>> for _ in range(3):
-        ...     theta = updates(theta, {"bias": np.array([-6.0, 0.0])})
-        >>> theta
-        {'bias': array([11.,  0.])}
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pm_energy.training.optimisers import Updates, make_optimiser
+    >>> from pm_energy.training.schedules import Inverse
+    >>> theta = {"bias": np.zeros(2)}
+    >>> updates = Updates(make_optimiser("sgd", Inverse(1.0, delay=1)), theta)
+    >>> for _ in range(3):
+    ...     theta = updates(theta, {"bias": np.array([-6.0, 0.0])})
+    >>> theta
+    {'bias': array([11.,  0.])}
     """
     if isinstance(optimiser, str):
         if optimiser not in OPTIMISERS:
