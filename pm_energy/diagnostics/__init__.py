@@ -3,6 +3,11 @@
 from pm_energy.diagnostics.accumulate import FieldAccumulator
 from pm_energy.diagnostics.correlations import correlation_function, correlation_length
 from pm_energy.diagnostics.energy_histograms import energy_histograms
+from pm_energy.diagnostics.learning import (
+    coupling_recovery,
+    receptive_fields,
+    training_curves,
+)
 from pm_energy.diagnostics.means import function_of_means
 from pm_energy.diagnostics.observables import (
     binder_cumulant,
@@ -14,6 +19,12 @@ from pm_energy.diagnostics.observables import (
 )
 from pm_energy.diagnostics.plot_energies import plot_energy_histograms, plot_free_energy
 from pm_energy.diagnostics.plot_ladders import plot_barrier, plot_ladder
+from pm_energy.diagnostics.plot_learning import (
+    plot_couplings,
+    plot_samples,
+    plot_training,
+    plot_weights,
+)
 from pm_energy.diagnostics.plot_maps import (
     plot_field,
     plot_site_entropy,
@@ -54,6 +65,7 @@ __all__ = [
     "communication_barrier",
     "correlation_function",
     "correlation_length",
+    "coupling_recovery",
     "energy_draws",
     "energy_histograms",
     "field_summaries",
@@ -65,6 +77,7 @@ __all__ = [
     "mean_energy",
     "plot_barrier",
     "plot_correlation",
+    "plot_couplings",
     "plot_energy_histograms",
     "plot_energy_trace",
     "plot_field",
@@ -76,11 +89,15 @@ __all__ = [
     "plot_population",
     "plot_replicas",
     "plot_round_trips",
+    "plot_samples",
     "plot_site_entropy",
     "plot_site_probabilities",
+    "plot_training",
+    "plot_weights",
     "plot_work",
     "population_profile",
     "posterior_mode",
+    "receptive_fields",
     "replica_levels",
     "round_trips",
     "site_entropy",
@@ -88,5 +105,6 @@ __all__ = [
     "site_rhat",
     "susceptibility",
     "tempering_summary",
+    "training_curves",
     "work_profile",
 ]
