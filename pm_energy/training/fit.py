@@ -18,15 +18,15 @@ class Fitted:
     theta : dict of str to array
         The parameters; the last finite ones if the fit diverged.
     history : dict of str to array, shape (n_epochs,)
-    n_steps : int
-        Updates made.
+    n_epochs : int
+        Passes over the data that were finished, or iterations.
     failure : str
         Empty, or how the fit diverged.
     """
 
     theta: dict
     history: dict
-    n_steps: int
+    n_epochs: int
     failure: str = ""
 
 
@@ -83,7 +83,7 @@ def fit(
     n = x.shape[0]
     read = read or dense_rows
     history = defaultdict(list)
-    failure, n_steps = "", 0
+    failure, finished = "", 0
     scale = None if weights is None else 1.0 / np.mean(weights)
     for epoch in range(n_epochs):
         good, watched = theta, defaultdict(list)
@@ -102,20 +102,20 @@ def fit(
                 part = scale * np.mean(share)
                 gradient = {k: (part * g).astype(g.dtype, copy=False) for k, g in gradient.items()}
             theta = updates(theta, gradient)
-            n_steps += 1
             for name, value in info.items():
                 watched[name].append(value)
         failure = _failure(theta, epoch)
         if failure:
             theta = good
             break
+        finished += 1
         found = {name: float(np.mean(values)) for name, values in watched.items()}
         found |= monitor(theta) if monitor is not None else {}
         for name, value in found.items():
             history[name].append(value)
         if progress is not None:
             progress.advance(", ".join(f"{k.replace('_', ' ')} {v:.4g}" for k, v in found.items()))
-    return Fitted(theta, {k: np.array(v) for k, v in history.items()}, n_steps, failure)
+    return Fitted(theta, {k: np.array(v) for k, v in history.items()}, finished, failure)
 
 
 def dense_rows(x, rows):
