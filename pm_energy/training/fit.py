@@ -84,6 +84,7 @@ def fit(
     read = read or dense_rows
     history = defaultdict(list)
     failure, finished = "", 0
+    full = min(batch_size, n)
     scale = None if weights is None else 1.0 / np.mean(weights)
     for epoch in range(n_epochs):
         good, watched = theta, defaultdict(list)
@@ -98,14 +99,16 @@ def fit(
             if decay:
                 for name in decayed:
                     gradient[name] = gradient[name] + decay * theta[name]
-            if share is not None:  # so that an epoch gives each row its weight
-                part = scale * np.mean(share)
+            part = len(rows) / full  # so that an epoch gives each row its weight
+            part *= 1.0 if share is None else scale * np.mean(share)
+            if part != 1.0:
                 gradient = {k: (part * g).astype(g.dtype, copy=False) for k, g in gradient.items()}
             theta = updates(theta, gradient)
             for name, value in info.items():
                 watched[name].append(value)
-        failure = _failure(theta, epoch)
+        failure = divergence(theta)
         if failure:
+            failure += f" in epoch {epoch + 1}"
             theta = good
             break
         finished += 1
@@ -123,9 +126,10 @@ def dense_rows(x, rows):
     return x[rows].toarray() if issparse(x) else x[rows]
 
 
-def _failure(theta, epoch):
+def divergence(theta):
+    """Say which parameter is not finite or far too large, or return an empty text."""
     for name, value in theta.items():
         worst = np.max(np.abs(value)) if value.size else 0.0
         if not worst < LIMIT:  # NaN, too
-            return f"{name} reached {worst:.3g} in epoch {epoch + 1}"
+            return f"{name} reached {worst:.3g}"
     return ""
