@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, uint64
 
 KINDS = {"pseudolikelihood": 0, "ratio-matching": 1, "probability-flow": 2}
-LARGEST = 700.0  # exp of it is finite
+LARGEST = 700.0  # exp of it is finite; larger weights count as this
 ROWS = 64  # their probabilities stay in the second-level cache
 
 

@@ -45,3 +45,16 @@ def log_z_from_bits(log_z, theta, lows):
     v_low, h_low = lows
     constant = v_low * theta["visible_bias"].sum() + h_low * theta["hidden_bias"].sum()
     return float(log_z + constant + v_low * h_low * theta["weights"].sum())
+
+
+def gaussian_to_bits(theta, h_low):
+    """The same for Gaussian visible units: weights and biases, and what log Z has beside theirs.
+
+    With hidden spins ``2 y - 1``, the term of -1 moves the means of the visible units from a to
+    ``a - W 1``, and the squares that complete it are constant.
+    """
+    w, a, b = theta["weights"], theta["visible_bias"], theta["hidden_bias"]
+    span = 1 - h_low
+    moved = a + h_low * w.sum(axis=1)
+    squares = (moved**2 - a**2) / (2 * np.exp(theta["log_variance"]))
+    return (span * w, moved, span * b), float(h_low * b.sum() + squares.sum())

@@ -36,6 +36,13 @@ class RBMModel:
     visible : {"binary", "spin", "gaussian"}
     hidden : {"binary", "spin"}
 
+    Attributes
+    ----------
+    shape : tuple of int
+        Units of the visible and the hidden layer.
+    lows : tuple of float
+        The lower states, 0 or -1, of visible and hidden units; the upper ones are 1.
+
     Raises
     ------
     ValueError
@@ -73,7 +80,7 @@ class RBMModel:
         self.visible_units, self.hidden_units = visible, hidden
         self._gaussian = visible == "gaussian"
         self._layer = GaussianUnits() if self._gaussian else TwoStateUnits(LOWER[visible])
-        self._lows = LOWER.get(visible, 0.0), LOWER[hidden]
+        self.lows = LOWER.get(visible, 0.0), LOWER[hidden]
 
     def energy(self, theta):
         """Return the :class:`pm_energy.RBM` with these numbers."""
@@ -87,16 +94,16 @@ class RBMModel:
         x = self._rows(theta, x)
         row_weights = _normalised(weights, x.shape[0], theta["weights"].dtype)
         if not self._gaussian and not issparse(x):
-            w, _, b = to_bits(theta, self._lows)
-            moments = data_moments(x, w, b, row_weights, self._lows[0])
+            w, _, b = to_bits(theta, self.lows)
+            moments = data_moments(x, w, b, row_weights, self.lows[0])
             if moments is not None:
-                return statistics_from_bits(*moments, self._lows)
+                return statistics_from_bits(*moments, self.lows)
         return self._means_of(theta, x, row_weights, self._drive_fields(theta, x))
 
     def free_energy(self, theta, x):
         """``-log sum_h exp(-E(x, h))`` of rows of x, shape (N,), float64; x may be sparse."""
         x = self._rows(theta, x)
-        traces = log_traces(self._drive_fields(theta, x), theta["hidden_bias"], self._lows[1])
+        traces = log_traces(self._drive_fields(theta, x), theta["hidden_bias"], self.lows[1])
         return self._layer.alone(theta, x) - traces
 
     def start(self, theta, rng, n=None, x=None):
@@ -127,7 +134,7 @@ class RBMModel:
             self._gaussian_sweeps(theta, chains, rng, n_sweeps, beta)
         else:
             chain_sweeps(
-                rng, *_layers(chains), *to_bits(theta, self._lows), n_sweeps, beta, self._lows
+                rng, *_layers(chains), *to_bits(theta, self.lows), n_sweeps, beta, self.lows
             )
 
     def negative(self, theta, chains, rng, n_sweeps=1):
@@ -137,9 +144,9 @@ class RBMModel:
             fields = self._gaussian_sweeps(theta, chains, rng, n_sweeps, 1.0)
             rows = _normalised(None, len(fields), fields.dtype)
             return self._means_of(theta, chains["visible"], rows, fields)
-        bits = to_bits(theta, self._lows)
-        moments = chain_sweeps_and_moments(rng, *_layers(chains), *bits, n_sweeps, self._lows)
-        return statistics_from_bits(*moments, self._lows)
+        bits = to_bits(theta, self.lows)
+        moments = chain_sweeps_and_moments(rng, *_layers(chains), *bits, n_sweeps, self.lows)
+        return statistics_from_bits(*moments, self.lows)
 
     def chain_energy(self, theta, chains):
         """Energy of both layers of each chain, shape (n,), float64."""
@@ -158,7 +165,7 @@ class RBMModel:
     def hidden_probabilities(self, theta, v):
         """``P(h_j = 1 | v)``, shape (N, n_hidden); v may be sparse."""
         means = self._hidden_means(theta, self._drive_fields(theta, self._rows(theta, v)))
-        return means if self._lows[1] == 0 else (1 + means) / 2
+        return means if self.lows[1] == 0 else (1 + means) / 2
 
     def visible_mean(self, theta, h):
         """Mean of the visible units given h, shape (N, n_visible)."""
@@ -172,12 +179,12 @@ class RBMModel:
         """Draw hidden units given v, shape (N, n_hidden)."""
         v = self._rows(theta, v)
         if not self._gaussian and not issparse(v):
-            w, _, b = to_bits(theta, self._lows)
-            drawn = draw_hidden(rng, v, w, b, self._lows)
+            w, _, b = to_bits(theta, self.lows)
+            drawn = draw_hidden(rng, v, w, b, self.lows)
             if drawn is not None:
                 return drawn
         fields = self._drive_fields(theta, v) + theta["hidden_bias"]
-        return draw_states(rng, (1 - self._lows[1]) * fields, self._lows[1])
+        return draw_states(rng, (1 - self.lows[1]) * fields, self.lows[1])
 
     def exact(self, theta):
         """Return log Z and the statistics under the model, summed over the smaller layer.
@@ -188,9 +195,9 @@ class RBMModel:
             If both layers, or the hidden one under Gaussian units, have more than 24 units.
         """
         if self._gaussian:
-            log_z, statistics = gaussian_moments(theta, self._lows[1])
+            log_z, statistics = gaussian_moments(theta, self.lows[1])
         else:
-            log_z, statistics = two_state_moments(theta, self._lows)
+            log_z, statistics = two_state_moments(theta, self.lows)
         return log_z, {name: statistics[name].astype(theta[name].dtype) for name in theta}
 
     def flip_loss(self, theta, x, kind, weights=None):
@@ -209,12 +216,12 @@ class RBMModel:
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {tuple(KINDS)}, got {kind!r}")
         x = self._rows(theta, x)
-        low = self._lows[0]
+        low = self.lows[0]
         bits = ((x.toarray() if issparse(x) else x) - low) / (1 - low)
         loss, gradient = flip_loss(
-            bits, *to_bits(theta, self._lows), kind, _normalised(weights, len(bits))
+            bits, *to_bits(theta, self.lows), kind, _normalised(weights, len(bits))
         )
-        gradient = gradient_from_bits(*gradient, self._lows)
+        gradient = gradient_from_bits(*gradient, self.lows)
         return loss, {name: g.astype(theta[name].dtype, copy=False) for name, g in gradient.items()}
 
     def offsets(self, data, negative, previous=None):
@@ -246,7 +253,7 @@ class RBMModel:
         return np.asarray(self._layer.drive(theta, x) @ theta["weights"])
 
     def _hidden_means(self, theta, fields):
-        return unit_means(fields, theta["hidden_bias"], self._lows[1])
+        return unit_means(fields, theta["hidden_bias"], self.lows[1])
 
     def _push(self, theta, h):
         return np.asarray(h, theta["weights"].dtype) @ theta["weights"].T
@@ -260,13 +267,13 @@ class RBMModel:
 
     def _gaussian_sweeps(self, theta, chains, rng, n_sweeps, beta):
         """Sweep in place; return the last fields of the hidden units, without their bias."""
-        span = 1 - self._lows[1]
+        span = 1 - self.lows[1]
         for _ in range(n_sweeps):
             push = self._push(theta, chains["hidden"])
             chains["visible"][...] = self._layer.sample(theta, push, rng, beta)
             fields = self._drive_fields(theta, chains["visible"])
             odds = fields.dtype.type(beta * span) * (fields + theta["hidden_bias"])
-            chains["hidden"][...] = draw_states(rng, odds, self._lows[1])
+            chains["hidden"][...] = draw_states(rng, odds, self.lows[1])
         return fields
 
 

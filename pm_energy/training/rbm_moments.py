@@ -4,7 +4,12 @@ import numpy as np
 
 from pm_energy.kernels.gaussian_rbm_exact import gaussian_rbm_exact_moments
 from pm_energy.kernels.rbm_exact import rbm_exact_moments
-from pm_energy.training.rbm_coding import log_z_from_bits, statistics_from_bits, to_bits
+from pm_energy.training.rbm_coding import (
+    gaussian_to_bits,
+    log_z_from_bits,
+    statistics_from_bits,
+    to_bits,
+)
 
 
 def two_state_moments(theta, lows):
@@ -15,20 +20,15 @@ def two_state_moments(theta, lows):
 
 
 def gaussian_moments(theta, h_low):
-    """Log Z and statistics where visible units are Gaussian; float64.
-
-    With hidden spins ``2 y - 1``, the term of -1 moves the means of the visible units from a to
-    ``a - W 1``, and the squares that complete it are constant.
-    """
+    """Log Z and statistics where visible units are Gaussian; float64."""
     theta = {name: np.asarray(value, float) for name, value in theta.items()}
-    w, a, b = theta["weights"], theta["visible_bias"], theta["hidden_bias"]
+    w, a = theta["weights"], theta["visible_bias"]
     variance, span = np.exp(theta["log_variance"]), 1 - h_low
-    moved = a + h_low * w.sum(axis=1)
-    log_z, pairs, v, h, square = gaussian_rbm_exact_moments(span * w, moved, span * b, variance)
-    log_z += h_low * b.sum() + ((moved**2 - a**2) / (2 * variance)).sum()
+    bits, constant = gaussian_to_bits(theta, h_low)
+    log_z, pairs, v, h, square = gaussian_rbm_exact_moments(*bits, variance)
     pairs = (span * pairs + h_low * v[:, None]) / variance[:, None]
     spread = (square - 2 * a * v + a**2) / (2 * variance)
-    return float(log_z), {
+    return float(log_z + constant), {
         "weights": pairs,
         "visible_bias": (v - a) / variance,
         "hidden_bias": span * h + h_low,
