@@ -60,6 +60,13 @@ _HOMES = {
         "second_law",
     ),
     "pm_energy.trust": ("check_tempering",),
+    "pm_energy.estimators": (
+        "BernoulliRBM",
+        "GaussianMixtureEM",
+        "GaussianRBM",
+        "HopfieldNetwork",
+        "sample_deep_belief",
+    ),
     "pm_energy.diagnostics": (
         "plot_barrier",
         "plot_energy_histograms",
@@ -74,7 +81,7 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("diagnostics", "exact", "testing")
+_MODULES = ("diagnostics", "estimators", "exact", "information", "testing", "training")
 
 __all__ = ["__version__", *_MODULES, *sorted(_HOME_OF)]
 

@@ -1,1 +1,17 @@
 """scikit-learn estimators that learn an energy from data."""
+
+from pm_energy.estimators.bernoulli_rbm import BernoulliRBM
+from pm_energy.estimators.deep_belief import sample_deep_belief
+from pm_energy.estimators.gaussian_mixture import GaussianMixtureEM
+from pm_energy.estimators.gaussian_rbm import GaussianRBM
+from pm_energy.estimators.hopfield_network import HopfieldNetwork
+from pm_energy.estimators.modern_hopfield import ModernHopfield
+
+__all__ = [
+    "BernoulliRBM",
+    "GaussianMixtureEM",
+    "GaussianRBM",
+    "HopfieldNetwork",
+    "ModernHopfield",
+    "sample_deep_belief",
+]

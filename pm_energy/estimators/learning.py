@@ -1,0 +1,85 @@
+"""From an estimator's settings to a fit, and what to say when it fails."""
+
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from pm_energy.training.fit import dense_rows, fit
+from pm_energy.training.full_batch import minimise
+from pm_energy.training.optimisers import OPTIMISERS, Updates, make_optimiser
+from pm_energy.training.progress import Progress
+from pm_energy.training.recipe import is_deterministic, make_schedule
+
+SOLVERS = ("auto", "lbfgs", *OPTIMISERS)
+WORSE = 0.05  # share of the log-likelihood lost by learning that no noise explains
+
+
+def solver_of(settings):
+    """The solver that "auto" stands for: L-BFGS for a loss that is a function of the parameters."""
+    if settings.solver != "auto":
+        return settings.solver
+    return "lbfgs" if is_deterministic(settings.objective) else "sgd"
+
+
+def learn(settings, model, theta, objective, x, rng, *, weights, read, track, n_epochs, schedule):
+    """Learn by L-BFGS or by minibatches, as an estimator's parameters say.
+
+    Parameters
+    ----------
+    settings : estimator
+        With ``objective``, ``solver``, ``learning_rate``, ``batch_size``, ``weight_decay``,
+        ``tol`` and ``verbose``.
+    model, theta, objective, x, rng, weights, read
+        As in :func:`pm_energy.training.fit.fit`.
+    track : callable
+        ``track(theta)``: dict of floats for the history.
+    n_epochs : int
+        Or iterations of L-BFGS.
+    schedule : str
+        Of the learning rate.
+
+    Returns
+    -------
+    Fitted
+    """
+    solver = solver_of(settings)
+    with Progress(f"fit {type(settings).__name__}", n_epochs, settings.verbose) as progress:
+        common = {"weights": weights, "decay": settings.weight_decay, "progress": progress}
+        if solver == "lbfgs":
+            rows = (read or dense_rows)(x, np.arange(x.shape[0]))
+            return minimise(
+                model, theta, objective, rows, max_iter=n_epochs, tol=settings.tol, **common
+            )
+        n_steps = n_epochs * -(-x.shape[0] // settings.batch_size)
+        rate = make_schedule(schedule, settings.learning_rate, n_steps)
+        updates = Updates(make_optimiser(solver, rate), theta)
+        return fit(
+            model, theta, objective, x, updates, rng,
+            batch_size=settings.batch_size, n_epochs=n_epochs, read=read, monitor=track, **common,
+        )  # fmt: skip
+
+
+def warn_of_failure(failure, before, after):
+    """Warn if a fit diverged, or made the data less likely than independent units did.
+
+    Parameters
+    ----------
+    failure : str
+        Of a :class:`~pm_energy.training.fit.Fitted`.
+    before, after : dict of str to float
+        What was tracked at the start and at the end.
+    """
+    if failure:
+        _warn(f"learning diverged: {failure}. The parameters are those of the epoch before")
+        return
+    for name in before:
+        if "likelihood" in name and after[name] < before[name] - WORSE * abs(before[name]):
+            _warn(
+                f"learning made the data less likely: the {name.replace('_', ' ')} fell from "
+                f"{before[name]:.4g} to {after[name]:.4g}"
+            )
+
+
+def _warn(text):
+    warnings.warn(f"{text}. Lower learning_rate", ConvergenceWarning, stacklevel=4)

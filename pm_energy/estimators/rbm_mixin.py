@@ -1,0 +1,341 @@
+"""What restricted Boltzmann machines share: learning, the two layers, samples, the likelihood."""
+
+from abc import abstractmethod
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from pm_energy.estimators.base import generator
+from pm_energy.estimators.learning import learn, solver_of, warn_of_failure
+from pm_energy.estimators.tracking import tracker
+from pm_energy.training.rbm_model import RBMModel
+from pm_energy.training.rbm_partition import draw_rbm, rbm_log_z
+from pm_energy.training.recipe import make_objective
+
+
+class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Two layers of units that learn; a subclass says of what kind the visible ones are."""
+
+    @abstractmethod
+    def _kinds(self):
+        """Return the kinds of the visible and of the hidden units."""
+
+    @abstractmethod
+    def _check_domain(self, X):
+        """Raise a ValueError if X is not what the visible units can be."""
+
+    @abstractmethod
+    def _first_theta(self, X, weights, rng):
+        """Return parameters of nearly independent units with the data's means."""
+
+    def _scaled(self, X, theta):
+        """Return the parameters for the rows as they are learned from, and who reads the rows."""
+        return theta, None
+
+    def _unscaled(self, theta):
+        """Return the parameters for the rows as they are."""
+        return theta
+
+    def _hottest(self):
+        """Level of the first inverse temperature: without an energy reals have no distribution."""
+        return 1 if "gaussian" in self._kinds() else 0
+
+    def _model(self):
+        return RBMModel(self.n_features_in_, self.n_components, *self._kinds())
+
+    @property
+    def _theta(self):
+        return {name[:-1]: getattr(self, name) for name in self._dims}
+
+    @property
+    def _n_features_out(self):
+        return self.weights_.shape[1]
+
+    @property
+    def energy_(self):
+        """The learned :class:`pm_energy.RBM`; as a PyMC variable it is the visible layer."""
+        check_is_fitted(self)
+        return self._model().energy(self._theta)
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn from data.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+        y : None
+            Ignored.
+        sample_weight : array_like, shape (n_samples,), optional
+            How often each row counts.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X is not what the visible units can be, or a parameter is out of range.
+        """
+        self._validate_params()
+        goes_on = self.warm_start and hasattr(self, "weights_")
+        X, weights = self._check_data(X, sample_weight, reset=not goes_on)
+        rng = generator(self.random_state)
+        theta = self._theta if goes_on else self._first_theta(X, weights, rng)
+        return self._learn(X, weights, theta, rng, goes_on, self.n_iter, self.schedule)
+
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Learn from some more data: one pass over it, at a constant rate.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        goes_on = hasattr(self, "weights_")
+        X, weights = self._check_data(X, sample_weight, reset=not goes_on)
+        rng = self._state["rng"] if goes_on else generator(self.random_state)
+        theta = self._theta if goes_on else self._first_theta(X, weights, rng)
+        return self._learn(X, weights, theta, rng, goes_on, 1, "constant")
+
+    def _check_data(self, X, sample_weight, reset):
+        X = self._validated(X, reset=reset)
+        if sample_weight is None:
+            return X, None
+        weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+        if not weights.any():
+            raise ValueError("sample_weight must not be zero everywhere: no row would count")
+        return X, weights
+
+    def _validated(self, X, reset=False):
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset)
+        self._check_domain(X)
+        return X
+
+    def _learn(self, X, weights, theta, rng, goes_on, n_epochs, schedule):
+        model = self._model()
+        objective = make_objective(
+            self.objective,
+            n_chains=self.n_chains,
+            n_sweeps=self.n_sweeps,
+            betas=np.linspace(self._hottest() / self.n_levels, 1, self.n_levels),
+            centred=self.centred and solver_of(self) != "lbfgs",  # which needs the gradient itself
+        )
+        if goes_on and self._state["objective"].keys() == objective.state().keys():
+            objective.restore(self._state["objective"])
+        theta, read = self._scaled(X, theta)
+        track = tracker(self.track, model, X, read, weights, rng)
+        before = track(theta)
+        fitted = learn(
+            self, model, theta, objective, X, rng,
+            weights=weights, read=read, track=track, n_epochs=n_epochs, schedule=schedule,
+        )  # fmt: skip
+        after = track(fitted.theta)
+        for name, value in self._unscaled(fitted.theta).items():
+            setattr(self, f"{name}_", value)
+        self._state = {"objective": objective.state(), "rng": rng}
+        self._seed = int(rng.integers(2**31))
+        self._log_partition = None
+        self.history_ = fitted.history
+        self.n_iter_ = fitted.n_epochs
+        warn_of_failure(fitted.failure, before, after)
+        return self
+
+    def transform(self, X):
+        """Means of the hidden units: probabilities for bits, and between -1 and 1 for spins.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_components)
+        """
+        check_is_fitted(self)
+        p = self._model().hidden_probabilities(self._theta, self._validated(X))
+        return 2 * p - 1 if self._kinds()[1] == "spin" else p
+
+    def inverse_transform(self, H):
+        """Means of the visible units, given hidden ones.
+
+        Parameters
+        ----------
+        H : array_like, shape (n_samples, n_components)
+            States of the hidden units, or their means.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features)
+        """
+        return self._model().visible_mean(self._theta, self._hidden(H))
+
+    def sample_visible(self, H, random_state=None):
+        """Draw visible units, given hidden ones.
+
+        Parameters
+        ----------
+        H : array_like, shape (n_samples, n_components)
+            States of the hidden units.
+        random_state : int, RandomState or None
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features)
+        """
+        return self._model().sample_visible(self._theta, self._hidden(H), generator(random_state))
+
+    def _hidden(self, H):
+        check_is_fitted(self)
+        H = check_array(H, dtype=self.weights_.dtype)
+        if H.shape[1] != self.weights_.shape[1]:
+            raise ValueError(
+                f"H must have {self.weights_.shape[1]} columns, one for each hidden unit, got "
+                f"{H.shape[1]}"
+            )
+        return H
+
+    def reconstruct(self, X):
+        """Means of the visible units given the means of the hidden ones given X.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features)
+        """
+        return self.inverse_transform(self.transform(X))
+
+    def free_energy(self, X):
+        """Free energy: ``-log sum_h exp(-E(x, h))``.
+
+        Returns
+        -------
+        ndarray, shape (n_samples,)
+        """
+        check_is_fitted(self)
+        return self._model().free_energy(self._theta, self._validated(X))
+
+    def gibbs(self, X, n_sweeps=1, random_state=None):
+        """Sweeps of block Gibbs sampling from X: all hidden units, then all visible ones.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (n_samples, n_features)
+            Probabilities are drawn from first.
+        n_sweeps : int
+        random_state : int, RandomState or None
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        rng, model, theta = generator(random_state), self._model(), self._theta
+        chains = model.start(theta, rng, x=_dense(self._validated(X)))
+        model.sweep(theta, chains, rng, n_sweeps)
+        return model.visible(chains)
+
+    def complete(self, X, known, n_sweeps=500, random_state=None):
+        """Fill in unknown visible units: their means given the known ones, by Gibbs sampling.
+
+        Parameters
+        ----------
+        X : array_like, shape (n_samples, n_features)
+            Entries that are not known may hold anything that is finite.
+        known : array_like of bool, shape (n_features,) or (n_samples, n_features)
+        n_sweeps : int
+            Sweeps, the first fifth of which is left out of the means.
+        random_state : int, RandomState or None
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features)
+            With the known entries as they are in X.
+        """
+        check_is_fitted(self)
+        X = check_array(X, dtype=self.weights_.dtype)
+        known = np.broadcast_to(np.asarray(known, bool), X.shape)
+        rng, model, theta = generator(random_state), self._model(), self._theta
+        v = np.where(known, X, model.visible(model.start(theta, rng, n=len(X))))
+        self._check_domain(v)
+        burn_in, total = n_sweeps // 5, np.zeros(X.shape)
+        for sweep in range(n_sweeps):
+            h = model.sample_hidden(theta, v, rng)
+            v = np.where(known, X, model.sample_visible(theta, h, rng))
+            if sweep >= burn_in:
+                total += model.visible_mean(theta, h)
+        return np.where(known, X, total / (n_sweeps - burn_in)).astype(X.dtype)
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw from the learned distribution.
+
+        Exactly where the smaller layer has at most 16 units; otherwise by annealing from
+        independent units, with weights, and Gibbs sweeps after it.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, RandomState or None
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features)
+        """
+        check_is_fitted(self)
+        drawn = draw_rbm(self._model(), self._theta, generator(random_state), n_samples)
+        return drawn.astype(self.weights_.dtype)
+
+    def log_partition(self, n_chains=None, n_betas=1000, random_state=None):
+        """Log Z, exactly where the smaller layer has at most 20 units, else by annealing.
+
+        Parameters
+        ----------
+        n_chains : int, optional
+            Chains of annealed importance sampling; 200 by default, and exact where it can be.
+        n_betas : int
+            Inverse temperatures.
+        random_state : int, RandomState or None
+
+        Returns
+        -------
+        LogPartition
+
+        Warns
+        -----
+        EvidenceWarning
+            If annealing back from where it ended gives another value.
+        """
+        check_is_fitted(self)
+        rng = generator(random_state)
+        return rbm_log_z(self._model(), self._theta, rng, n_chains, n_betas, n_jobs=self.n_jobs)
+
+    @property
+    def log_partition_(self):
+        """Log Z as :meth:`log_partition` finds it by default; kept once it is known."""
+        check_is_fitted(self)
+        if self._log_partition is None:
+            self._log_partition = self.log_partition(random_state=self._seed)
+        return self._log_partition
+
+    def score_samples(self, X):
+        """Log-likelihood of each row; its error is that of :attr:`log_partition_`.
+
+        Returns
+        -------
+        ndarray, shape (n_samples,)
+        """
+        return -self.free_energy(X) - self.log_partition_.value
+
+    def score(self, X, y=None):
+        """Mean log-likelihood of the rows."""
+        return float(np.mean(self.score_samples(X)))
+
+
+def _dense(X):
+    return X.toarray() if hasattr(X, "toarray") else X
