@@ -95,7 +95,7 @@ def test_an_edge_is_told_from_what_is_only_near_it(mean, possible):
         (BLANK, {"warp": 1.0}, "moments must name parameters of the energy, one of"),
         (BLANK, {}, "moments must name at least one parameter"),
         (BLANK, {"field": 0.5}, r"moments\['field'\] must have the shape of the parameter, \(5,\)"),
-        (pme.DoubleWell(), {"barrier": [1.0]}, "discrete units"),
+        (pme.DoubleWell(), {"barrier": 1.0}, "discrete units"),
         (
             pme.energy_from_function(lambda s, a: -((a * s) ** 3).sum(-1), pme.Spin(), (2,), a=1.0),
             {"a": 0.5},

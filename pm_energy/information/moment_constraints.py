@@ -93,41 +93,37 @@ def maximum_entropy(family, moments):
     >>> print(found.energy.coupling.round(6))  # atanh(0.8)
     1.098612
     """
-    if not isinstance(moments, dict):
-        table = _finite("family", family)
-        means = _finite("moments", moments)
-        if table.ndim != 2 or means.shape != table.shape[1:] or table.size == 0:
-            raise ValueError(
-                f"family must be features (n_states, k) and moments (k,), got {table.shape}, "
-                f"{means.shape}"
-            )
-        if len(table) < 2:
-            raise ValueError("family must have at least two states")
-        multipliers, p, log_z = _solve(table, means, np.zeros(len(table)))
-        energy = energy_from_function(
-            table_energy, Categorical(len(table)), (), gain=table @ multipliers
-        )
-        return MaximumEntropy(energy, multipliers, log_z, p)
+    if isinstance(moments, dict):
+        return _of_energy(family, moments)
+    return _of_table(_finite("family", family), _finite("moments", moments))
 
+
+def _of_table(features, means):
+    if features.ndim != 2 or means.shape != features.shape[1:] or means.size == 0:
+        raise ValueError(
+            f"family must be features (n_states, k) and moments (k,), got {features.shape}, "
+            f"{means.shape}"
+        )
+    if len(features) < 2:
+        raise ValueError("family must have at least two states")
+    multipliers, p, log_z = _solve(features, means, np.zeros(len(features)))
+    domain = Categorical(len(features))
+    energy = energy_from_function(table_energy, domain, (), gain=features @ multipliers)
+    return MaximumEntropy(energy, multipliers, log_z, p)
+
+
+def _of_energy(family, moments):
     structure, leaves = flatten(family)
     places = _places(structure, moments)
     values = numeric_leaves(leaves)
+    means = [_mean(name, moments[name], np.shape(values[place])) for name, place in places.items()]
     if single_block(family).domain.states is None:
         raise ValueError("family must have discrete units: maximum entropy sums over all states")
     states = all_states(single_block(family))
     features = _features(family, states, places)
-    means = []
-    for name, place in places.items():
-        mean = _finite(f"moments[{name!r}]", moments[name])
-        if mean.shape != np.shape(values[place]):
-            raise ValueError(
-                f"moments[{name!r}] must have the shape of the parameter, "
-                f"{np.shape(values[place])}, got {mean.shape}"
-            )
-        means.append(mean)
     shifted = [value + (place in places.values()) for place, value in enumerate(values)]
-    other = _features(unflatten(structure, shifted), states, places)
-    if any(not np.allclose(a, b, rtol=1e-9) for a, b in zip(features, other, strict=True)):
+    elsewhere = _features(unflatten(structure, shifted), states, places)
+    if any(not np.allclose(a, b, rtol=1e-9) for a, b in zip(features, elsewhere, strict=True)):
         raise ValueError(
             f"{type(family).__name__} must be linear in {list(moments)}: its statistics depend on "
             "the parameters"
@@ -138,10 +134,10 @@ def maximum_entropy(family, moments):
     start = np.concatenate([np.ravel(values[place]) for place in places.values()])
     base = -energy_values(family, states) - table @ start  # the energy without the named parts
     multipliers, p, log_z = _solve(table, np.concatenate([m.ravel() for m in means]), base)
-    ends = np.cumsum([m.size for m in means])[:-1]
+    parts = np.split(multipliers, np.cumsum([m.size for m in means])[:-1])
     found = {
         name: part.reshape(mean.shape)
-        for name, part, mean in zip(places, np.split(multipliers, ends), means, strict=True)
+        for name, part, mean in zip(places, parts, means, strict=True)
     }
     for name, place in places.items():
         values[place] = found[name]
@@ -240,6 +236,15 @@ def _names(structure, name):
             pairs = zip(labels, children, strict=True)
             return [leaf for label, child in pairs for leaf in _names(child, label)]
     return []
+
+
+def _mean(name, value, shape):
+    mean = _finite(f"moments[{name!r}]", value)
+    if mean.shape != shape:
+        raise ValueError(
+            f"moments[{name!r}] must have the shape of the parameter, {shape}, got {mean.shape}"
+        )
+    return mean
 
 
 def _finite(name, value):
