@@ -19,7 +19,8 @@ Bond probabilities lie on a grid of 2^-32.
 import numpy as np
 from numba import njit, uint8, uint32, uint64
 
-from pm_energy.kernels.potts import check_states, lattice_axes, relative_log_weight
+from pm_energy.kernels.axes import lattice_axes
+from pm_energy.kernels.potts import check_states, relative_log_weight
 from pm_energy.kernels.random import LANES, next_word, seed_words, to_unit
 
 CHUNK = 1024  # edges whose random numbers are drawn at once

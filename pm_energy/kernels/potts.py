@@ -12,11 +12,10 @@ weights of a site's states, given its neighbours, are laid end to end; one of tw
     is longer than half of the circle, so the old state is left as often as balance permits.
 """
 
-from functools import lru_cache
-
 import numpy as np
 from numba import njit, uint64
 
+from pm_energy.kernels.axes import lattice_axes
 from pm_energy.kernels.random import next_word, seed_words, to_unit
 
 UPDATES = ("heat-bath", "suwa-todo")
@@ -148,23 +147,6 @@ def potts_lattice_sweeps(
     in_logs = _in_logs_or_exponentiate(coupling, degree, table, weight)
     rule = n_sweeps, suwa_todo, in_logs, _colours(q)
     return _lattice_sweeps(seed_words(rng), states, *axes, table, weight, *rule)
-
-
-def lattice_axes(shape, periodic, n):
-    """Return (lengths, strides, wraps) of a C-ordered lattice of ``n`` sites, checked."""
-    return _lattice_axes(tuple(shape), periodic if np.ndim(periodic) == 0 else tuple(periodic), n)
-
-
-@lru_cache(maxsize=64)  # half of the time of a call on a small lattice
-def _lattice_axes(shape, periodic, n):
-    lengths = np.array(shape, dtype=np.int64)
-    if lengths.size == 0 or (lengths < 1).any() or np.prod(lengths) != n:
-        raise ValueError(f"shape must multiply to the number of sites, {n}; got {shape}.")
-    flags = np.asarray(periodic, dtype=bool)
-    if flags.shape not in ((), lengths.shape):
-        raise ValueError(f"periodic must be one flag or one for each of {lengths.size} axes.")
-    strides = np.append(np.cumprod(lengths[:0:-1])[::-1], 1)
-    return lengths, strides, flags & (lengths > 2)
 
 
 def check_states(states, q):
