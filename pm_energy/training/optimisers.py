@@ -14,9 +14,9 @@ import pytensor
 import pytensor.tensor as pt
 from pymc.variational import updates as pymc_updates
 from pytensor import In, Out
-from pytensor.graph.basic import Constant
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.variable import TensorConstant
 
 from pm_energy.compile import compile_function
 from pm_energy.training.adamw import adamw
@@ -234,11 +234,8 @@ def _compiled(optimiser, params):
         updates = optimiser(gradients, params)
     slots = [variable for variable in updates if variable not in params]
     nexts = [updates.get(variable, variable).astype(variable.dtype) for variable in params + slots]
-    numbers = [
-        variable
-        for variable in ancestors(nexts)
-        if isinstance(variable, Constant) and variable.ndim == 0 and variable.dtype[:5] == "float"
-    ]
+    constants = [v for v in ancestors(nexts) if isinstance(v, TensorConstant)]
+    numbers = [v for v in constants if v.ndim == 0 and v.dtype.startswith("float")]
     inputs = {variable: variable.type() for variable in params + slots + numbers}
     outputs = clone_replace(nexts, inputs)
     function = compile_function(

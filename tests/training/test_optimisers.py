@@ -154,6 +154,26 @@ def test_any_callable_in_the_convention_of_pymc():
     assert_same(found, {k: x - 0.1 * np.sign(GRADIENTS[0][k]) for k, x in THETA.items()})
 
 
+def test_what_an_optimiser_keeps_is_its_own():
+    """Here the last gradient and the last parameters, which the caller may overwrite."""
+
+    def remembering(grads, params):
+        (x,), (g,) = params, grads
+        last_x, last_g = (pytensor.shared(np.zeros(3), shape=(3,)) for _ in range(2))
+        return {x: x - last_g + 0 * last_x, last_g: g, last_x: x}
+
+    theta, gradient = {"x": np.zeros(3)}, {"x": np.ones(3)}
+    updates = Updates(remembering, theta)
+    one = updates(theta, gradient)
+    gradient["x"][:] = 5.0
+    two = updates(one, gradient)
+    np.testing.assert_array_equal(two["x"], -np.ones(3))
+    np.testing.assert_array_equal(gradient["x"], np.full(3, 5.0))
+    updates(two, {"x": np.ones(3)})
+    np.testing.assert_array_equal(one["x"], np.zeros(3))
+    np.testing.assert_array_equal(two["x"], -np.ones(3))
+
+
 def test_a_shared_learning_rate_can_be_changed_on_the_way():
     rate = pytensor.shared(1.0)
     updates = Updates(make_optimiser("sgd", rate), THETA)
