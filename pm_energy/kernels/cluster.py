@@ -21,7 +21,7 @@ from numba import njit, uint8, uint32, uint64
 
 from pm_energy.kernels.axes import lattice_axes
 from pm_energy.kernels.potts import check_states, relative_log_weight
-from pm_energy.kernels.random import LANES, next_word, seed_words, to_unit
+from pm_energy.kernels.random import LANES, fill_words, next_word, seed_words, to_unit
 
 CHUNK = 1024  # edges whose random numbers are drawn at once
 
@@ -204,16 +204,6 @@ def _first_forbidden(states, weight):
         if weight[i * step, states[i]] == -np.inf:
             return i
     return -1
-
-
-@njit(forceinline=True, error_model="numpy")
-def fill_words(words, buffer):
-    """Fill ``buffer``, whose length is a multiple of LANES, with random words; SIMD."""
-    for first in range(0, buffer.size, LANES):
-        for lane in range(LANES):
-            buffer[first + lane], words[0, lane], words[1, lane], words[2, lane], words[3, lane] = (
-                next_word(words[0, lane], words[1, lane], words[2, lane], words[3, lane])
-            )
 
 
 @njit(forceinline=True, error_model="numpy")

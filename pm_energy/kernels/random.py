@@ -40,3 +40,13 @@ def next_word(s0, s1, s2, s3):
 def to_unit(word):
     """Map a word to a float64 in [0, 1), 53 bits."""
     return (word >> uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit(forceinline=True, error_model="numpy")
+def fill_words(words, buffer):
+    """Fill ``buffer``, whose length is a multiple of LANES, with random words; SIMD."""
+    for first in range(0, buffer.size, LANES):
+        for lane in range(LANES):
+            buffer[first + lane], words[0, lane], words[1, lane], words[2, lane], words[3, lane] = (
+                next_word(words[0, lane], words[1, lane], words[2, lane], words[3, lane])
+            )
