@@ -7,7 +7,9 @@ import numpy as np
 from pm_energy.domains import Categorical, Spin
 from pm_energy.energies.sites import neighbours
 from pm_energy.forms import Held, PottsPairs, SpinPairs
-from pm_energy.kernels.cluster import swendsen_wang, swendsen_wang_lattice, wolff
+from pm_energy.kernels.cluster import swendsen_wang
+from pm_energy.kernels.cluster_lattice import swendsen_wang_lattice
+from pm_energy.kernels.wolff import wolff
 from pm_energy.roads import hold, is_plain_lattice
 
 

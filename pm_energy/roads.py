@@ -12,7 +12,8 @@ from pm_energy.kernels.coloring import color_order
 from pm_energy.kernels.gibbs_dense import dense_sweeps
 from pm_energy.kernels.gibbs_lattice import lattice_sweeps
 from pm_energy.kernels.gibbs_sparse import sparse_sweeps
-from pm_energy.kernels.potts import potts_lattice_sweeps, potts_sweeps
+from pm_energy.kernels.potts import potts_sweeps
+from pm_energy.kernels.potts_lattice import potts_lattice_sweeps
 from pm_energy.kernels.rbm import rbm_sweeps, tile_rbm
 
 

@@ -1,4 +1,4 @@
-"""Single-site updates of Potts models, on any graph (CSR) or on a lattice by index arithmetic.
+"""Single-site updates of Potts models on any graph, in CSR form.
 
 The target is ``log p(x) = sum_edges coupling [x_i == x_j] + sum_i log_weight[i, x_i] + const``. The
 weights of a site's states, given its neighbours, are laid end to end; one of two rules chooses:
@@ -15,7 +15,6 @@ weights of a site's states, given its neighbours, are laid end to end; one of tw
 import numpy as np
 from numba import njit, uint64
 
-from pm_energy.kernels.axes import lattice_axes
 from pm_energy.kernels.random import next_word, seed_words, to_unit
 
 UPDATES = ("heat-bath", "suwa-todo")
@@ -82,7 +81,7 @@ def potts_sweeps(
     array([2, 2], dtype=int8)
     """
     n = states.size
-    weight, suwa_todo = _weights_and_rule(states, log_weight, update)
+    weight, suwa_todo = weights_and_rule(states, log_weight, update)
     coupling = np.asarray(coupling_csr, dtype=np.float64)
     if len(indptr) != n + 1 or coupling.shape not in ((), (len(indices),)):
         raise ValueError(
@@ -95,58 +94,10 @@ def potts_sweeps(
     degree, q = _max_degree(indptr), weight.shape[1]
     uniform = coupling.ndim == 0 and degree < 2 ** (64 // q)
     table = coupling * np.arange(degree + 1.0) if uniform else np.full(len(indices), coupling)
-    in_logs = _in_logs_or_exponentiate(coupling, degree, table, weight)
-    rule = n_sweeps, suwa_todo, in_logs, _colours(q)
+    in_logs = in_logs_or_exponentiate(coupling, degree, table, weight)
+    rule = n_sweeps, suwa_todo, in_logs, colour_range(q)
     words = seed_words(rng)
     return _graph_sweeps(words, states, indptr, indices, table, uniform, weight, order, *rule)
-
-
-def potts_lattice_sweeps(
-    rng, states, shape, periodic, coupling, log_weight, n_sweeps=1, update="heat-bath"
-):
-    """Resample every site of a hyper-cubic lattice in place, with no table of neighbours.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    states : ndarray of int8 or int16, shape (n,)
-        Values 0..q-1, sites in C order of ``shape``; overwritten.
-    shape : tuple of int
-        Lengths of the axes, any number of them.
-    periodic : bool or sequence of bool
-        Whether each axis closes on itself. An axis of length 1 or 2 is the same either way,
-        because a pair of sites has one bond.
-    coupling : float
-        Log-weight gained by each pair of equal neighbours.
-    log_weight, n_sweeps, update
-        As for :func:`potts_sweeps`.
-
-    Returns
-    -------
-    changes : int
-
-    Raises
-    ------
-    ValueError
-        If a shape, a state, a coupling, a log-weight or ``update`` is not as above.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> states = np.zeros(6, np.int8)
-    >>> only_one = np.array([-np.inf, 0.0])
-    >>> potts_lattice_sweeps(np.random.default_rng(0), states, (2, 3), True, 0.4, only_one)
-    6
-    """
-    axes = lattice_axes(shape, periodic, states.size)
-    weight, suwa_todo = _weights_and_rule(states, log_weight, update)
-    coupling, degree, q = np.float64(coupling), 2 * len(axes[0]), weight.shape[1]
-    if degree >= 2 ** (64 // q):
-        raise ValueError(f"{q} states in {degree // 2} dimensions: use potts_sweeps on a graph.")
-    table = coupling * np.arange(degree + 1.0)
-    in_logs = _in_logs_or_exponentiate(coupling, degree, table, weight)
-    rule = n_sweeps, suwa_todo, in_logs, _colours(q)
-    return _lattice_sweeps(seed_words(rng), states, *axes, table, weight, *rule)
 
 
 def check_states(states, q):
@@ -165,7 +116,7 @@ def relative_log_weight(log_weight, n):
         raise ValueError(
             f"log_weight must have shape ({n}, q) or (q,) with q >= 2; got {np.shape(log_weight)}."
         )
-    relative, is_valid = _subtract_row_max(rows, _colours(rows.shape[1]))
+    relative, is_valid = _subtract_row_max(rows, colour_range(rows.shape[1]))
     if not is_valid:
         raise ValueError(
             "log_weight must be below +inf, and above -inf for some state of each site."
@@ -173,12 +124,13 @@ def relative_log_weight(log_weight, n):
     return relative
 
 
-def _colours(q):
+def colour_range(q):
     """Return something of length q: a tuple, whose length the compiler knows, unless q is large."""
     return (0,) * q if q <= UNROLLED else np.zeros(q, np.int8)
 
 
-def _weights_and_rule(states, log_weight, update):
+def weights_and_rule(states, log_weight, update):
+    """Return relative log-weights, and whether the rule is that of Suwa and Todo; checked."""
     weight = relative_log_weight(log_weight, states.size)
     check_states(states, weight.shape[1])
     if update not in UPDATES:
@@ -186,7 +138,7 @@ def _weights_and_rule(states, log_weight, update):
     return weight, update == "suwa-todo"
 
 
-def _in_logs_or_exponentiate(coupling, degree, table, weight):
+def in_logs_or_exponentiate(coupling, degree, table, weight):
     """Return True if the sweep must work in logs; otherwise exponentiate both arrays in place."""
     strength = max(coupling.max(initial=0.0), -coupling.min(initial=0.0)) * degree
     if not strength < np.inf:  # so written that NaN is caught too
@@ -246,8 +198,8 @@ def _accumulate(cumulative, colours, in_logs):
 
 
 @njit(forceinline=True, error_model="numpy")
-def _accumulate_counts(cumulative, weight, row, table, packed, colours, in_logs):
-    """The same for a site whose neighbours' states are counted in the bits of ``packed``."""
+def accumulate_counts(cumulative, weight, row, table, packed, colours, in_logs):
+    """Do the same for a site whose neighbours' states are counted in the bits of ``packed``."""
     width = uint64(64 // len(colours))
     mask = (uint64(1) << width) - uint64(1)
     for c in range(uint64(len(colours))):
@@ -258,7 +210,7 @@ def _accumulate_counts(cumulative, weight, row, table, packed, colours, in_logs)
 
 
 @njit(forceinline=True, error_model="numpy")
-def _choose(cumulative, total, u, old, colours, suwa):
+def choose(cumulative, total, u, old, colours, suwa):
     """Return the state whose arc holds the point; a state of zero weight has an empty arc."""
     if suwa:
         widest = cumulative[0]
@@ -297,7 +249,7 @@ def _graph_sweeps(
                 packed = uint64(0)
                 for k in neighbours:
                     packed += uint64(1) << (width * uint64(states[uint64(indices[k])]))
-                total = _accumulate_counts(
+                total = accumulate_counts(
                     cumulative, weight, i * step, table, packed, colours, in_logs
                 )
             else:
@@ -310,52 +262,7 @@ def _graph_sweeps(
                     )
                 total = _accumulate(cumulative, colours, in_logs)
             word, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
-            new = _choose(cumulative, total, to_unit(word), states[i], colours, suwa)
+            new = choose(cumulative, total, to_unit(word), states[i], colours, suwa)
             changes += new != states[i]
             states[i] = new
-    return changes
-
-
-@njit(cache=True, error_model="numpy")
-def _lattice_sweeps(
-    words, states, lengths, strides, wraps, table, weight, n_sweeps, suwa, in_logs, colours
-):
-    s0, s1, s2, s3 = words
-    width = uint64(64 // len(colours))
-    cumulative = np.empty(len(colours))
-    step = uint64(weight.shape[0] > 1)
-    last = lengths.size - 1
-    across = lengths[last]
-    near = np.empty(2 * last, np.int64)  # first sites of the neighbouring rows
-    changes = 0
-    for _ in range(n_sweeps):
-        for start in range(0, states.size, across):
-            n_near = 0
-            for a in range(last):
-                at = start // strides[a] % lengths[a]
-                for way in (-1, 1):
-                    to = (at + way) % lengths[a]
-                    if wraps[a] or to == at + way:
-                        near[n_near] = start + (to - at) * strides[a]
-                        n_near += 1
-            # Every other site, then the rest: successive updates do not wait for each other.
-            for parity in range(2):
-                for x in range(parity, across, 2):
-                    i = uint64(start + x)
-                    packed = uint64(0)
-                    for k in range(n_near):
-                        packed += uint64(1) << (width * uint64(states[uint64(near[k] + x)]))
-                    if x > 0 or wraps[last]:
-                        left = uint64(start + (x if x > 0 else across) - 1)
-                        packed += uint64(1) << (width * uint64(states[left]))
-                    if x < across - 1 or wraps[last]:
-                        right = uint64(start + (x + 1 if x < across - 1 else 0))
-                        packed += uint64(1) << (width * uint64(states[right]))
-                    total = _accumulate_counts(
-                        cumulative, weight, i * step, table, packed, colours, in_logs
-                    )
-                    word, s0, s1, s2, s3 = next_word(s0, s1, s2, s3)
-                    new = _choose(cumulative, total, to_unit(word), states[i], colours, suwa)
-                    changes += new != states[i]
-                    states[i] = new
     return changes

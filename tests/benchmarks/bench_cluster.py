@@ -11,8 +11,10 @@ import time
 
 import numpy as np
 
-from pm_energy.kernels.cluster import swendsen_wang, swendsen_wang_lattice, wolff
+from pm_energy.kernels.cluster import swendsen_wang
+from pm_energy.kernels.cluster_lattice import swendsen_wang_lattice
 from pm_energy.kernels.perfect import coupling_from_the_past_ising
+from pm_energy.kernels.wolff import wolff
 
 CRITICAL = np.log(1 + np.sqrt(2)) / 2
 ROUNDS = 9

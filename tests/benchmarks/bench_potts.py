@@ -8,7 +8,8 @@ import time
 
 import numpy as np
 
-from pm_energy.kernels.potts import potts_lattice_sweeps, potts_sweeps
+from pm_energy.kernels.potts import potts_sweeps
+from pm_energy.kernels.potts_lattice import potts_lattice_sweeps
 
 ROUNDS = 9
 

@@ -8,7 +8,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import chisquare
 
-from pm_energy.kernels.cluster import swendsen_wang, swendsen_wang_lattice, wolff
+from pm_energy.kernels.cluster import swendsen_wang
+from pm_energy.kernels.cluster_lattice import swendsen_wang_lattice
+from pm_energy.kernels.wolff import wolff
 
 FALSE_ALARM = 1e-6
 COPIES = 40_000

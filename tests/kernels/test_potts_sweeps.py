@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import binom, chisquare
 
 from pm_energy.kernels import potts
-from pm_energy.kernels.potts import _accumulate_counts, _choose, potts_lattice_sweeps, potts_sweeps
+from pm_energy.kernels.potts import accumulate_counts, choose, potts_sweeps
+from pm_energy.kernels.potts_lattice import potts_lattice_sweeps
 
 FALSE_ALARM = 1e-6
 COPIES = 40_000
@@ -92,14 +93,14 @@ def test_sweep_leaves_the_potts_distribution_invariant(sweep, is_right, q, kind)
 
 
 def kernel_table(weights, suwa):
-    """The transition table of ``_choose`` itself: where its answer changes, found by bisection."""
+    """The transition table of ``choose`` itself: where its answer changes, found by bisection."""
     q = len(weights)
     cumulative = np.cumsum(weights)
     table = np.zeros((q, q))
     for old in range(q):
 
         def new(u, old=old):
-            return _choose(cumulative, cumulative[-1], u, old, (0,) * q, suwa)
+            return choose(cumulative, cumulative[-1], u, old, (0,) * q, suwa)
 
         grid = np.linspace(0.0, np.nextafter(1.0, 0.0), 2001)
         edges = [0.0]
@@ -160,7 +161,7 @@ def conditional_weights(x, i, coupling, log_weight):
     neighbours = x[indices[indptr[i] : indptr[i + 1]]]
     packed = np.uint64(sum(1 << (64 // q) * int(k) for k in neighbours))
     cumulative, table = np.empty(q), np.exp(coupling * np.arange(5.0))
-    _accumulate_counts(cumulative, np.exp(log_weight), np.uint64(i), table, packed, (0,) * q, False)
+    accumulate_counts(cumulative, np.exp(log_weight), np.uint64(i), table, packed, (0,) * q, False)
     return np.diff(cumulative, prepend=0.0)
 
 
