@@ -11,21 +11,21 @@ states, 0 or -1, and the upper is always 1. Weights and biases are those of the 
 """
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit
 
 from pm_energy.kernels.bernoulli import draw_units
-from pm_energy.kernels.binary_product import (
-    GROUPS,
-    VECTOR_BYTES,
-    add_all_units,
-    add_listed_units,
-    aligned_zeros,
-    lists_pay,
-    tile_weights,
-)
+from pm_energy.kernels.binary_product import tile_weights
 from pm_energy.kernels.random import LANES, seed_words
 from pm_energy.kernels.rbm import _new_layer, _update_fields
-from pm_energy.kernels.two_state import logistic
+from pm_energy.kernels.rbm_passes import (
+    add_moments,
+    from_tiles,
+    new_pairs,
+    new_tables,
+    read_bits,
+    temper,
+    write_bits,
+)
 
 ROWS = 256  # data are read in blocks that stay in the second-level cache
 
@@ -173,6 +173,8 @@ def _check_shapes(v, weights, **biases):
     shapes = {"visible_bias": (n_v,), "hidden_bias": (n_h,)}
     if v.ndim != 2 or v.shape[1] != n_v:
         raise ValueError(f"states must have shape (N, {n_v}) to fit the weights, got {v.shape}")
+    if v.dtype != weights.dtype:
+        raise ValueError(f"states must be {weights.dtype} like the weights, got {v.dtype}")
     for name, bias in biases.items():
         if bias.shape != shapes[name]:
             raise ValueError(f"{name} must have shape {shapes[name]}, got {bias.shape}")
@@ -230,30 +232,30 @@ def _sweeps(words, v, h, v_low, h_low, weights, a, b, betas, n_sweeps, pairs):
     to_visible = tile_weights(flat, n_h, n_v, 1, n_h)
     visible, hidden = _new_layer(v, a.reshape(1, -1)), _new_layer(h, b.reshape(1, -1))
     means = np.zeros(n_v, v.dtype), np.zeros(n_h, v.dtype)
-    if not _read_bits(h, h_low, hidden.states):
+    if not read_bits(h, h_low, hidden.states):
         return False, means[0], means[1]
     tempered = (betas != 1).any()
     v_odds = np.empty_like(visible.fields) if tempered else visible.fields
     h_odds = np.empty_like(hidden.fields) if tempered else hidden.fields
-    tables = _new_tables(v)
+    tables = new_tables(v)
     h_flips = v_flips = 0
     v_age = h_age = -1  # flips added to the fields since they were computed afresh
     for _ in range(n_sweeps):
         v_age = _update_fields(visible, hidden, h_flips, v_age, to_visible, tables, batch)
         if tempered:
-            _temper(visible.fields, betas, v_odds)
+            temper(visible.fields, betas, v_odds)
         v_flips = draw_units(words, v_odds, visible.states, visible.flipped)
         h_age = _update_fields(hidden, visible, v_flips, h_age, to_hidden, tables, batch)
         if tempered:
-            _temper(hidden.fields, betas, h_odds)
+            temper(hidden.fields, betas, h_odds)
         h_flips = draw_units(words, h_odds, hidden.states, hidden.flipped)
-    _write_bits(visible.states, v_low, v)
-    _write_bits(hidden.states, h_low, h)
+    write_bits(visible.states, v_low, v)
+    write_bits(hidden.states, h_low, h)
     if pairs.size:
-        tiled = _new_pairs(weights)
+        tiled = new_pairs(weights)
         rows = np.full(batch, 1 / batch, v.dtype)
-        _add_moments(tiled, means[0], means[1], visible.states, hidden.fields, rows, tables)
-        _from_tiles(tiled, pairs)
+        add_moments(tiled, means[0], means[1], visible.states, hidden.fields, rows, tables)
+        from_tiles(tiled, pairs)
     return True, means[0], means[1]
 
 
@@ -261,16 +263,16 @@ def _sweeps(words, v, h, v_low, h_low, weights, a, b, betas, n_sweeps, pairs):
 def _draw_hidden(words, v, h, v_low, h_low, weights, b):
     n_v, n_h = weights.shape
     to_hidden = tile_weights(weights.reshape(-1), n_v, n_h, n_h, 1)
-    tables = _new_tables(v)
+    tables = new_tables(v)
     for first in range(0, len(v), ROWS):
         rows, drawn = v[first : first + ROWS], h[first : first + ROWS]
         visible = _new_layer(rows, np.zeros((1, n_v), v.dtype))
         hidden = _new_layer(drawn, b.reshape(1, -1))
-        if not _read_bits(rows, v_low, visible.states):
+        if not read_bits(rows, v_low, visible.states):
             return False
         _update_fields(hidden, visible, 0, -1, to_hidden, tables, len(rows))
         draw_units(words, hidden.fields, hidden.states, hidden.flipped)
-        _write_bits(hidden.states, h_low, drawn)
+        write_bits(hidden.states, h_low, drawn)
     return True
 
 
@@ -278,143 +280,17 @@ def _draw_hidden(words, v, h, v_low, h_low, weights, b):
 def _data_moments(x, low, weights, b, row_weights):
     n_v, n_h = weights.shape
     to_hidden = tile_weights(weights.reshape(-1), n_v, n_h, n_h, 1)
-    tables, tiled, pairs = _new_tables(x), _new_pairs(weights), np.empty_like(weights)
+    tables, tiled, pairs = new_tables(x), new_pairs(weights), np.empty_like(weights)
     visible_mean, hidden_mean = np.zeros(n_v, x.dtype), np.zeros(n_h, x.dtype)
     for first in range(0, len(x), ROWS):
         rows = x[first : first + ROWS]
         visible = _new_layer(rows, np.zeros((1, n_v), x.dtype))
         hidden = _new_layer(np.empty((len(rows), n_h), x.dtype), b.reshape(1, -1))
-        if not _read_bits(rows, low, visible.states):
+        if not read_bits(rows, low, visible.states):
             return False, pairs, visible_mean, hidden_mean
         _update_fields(hidden, visible, 0, -1, to_hidden, tables, len(rows))
         share = row_weights[first : first + ROWS]
         moments = tiled, visible_mean, hidden_mean
-        _add_moments(*moments, visible.states, hidden.fields, share, tables)
-    _from_tiles(tiled, pairs)
+        add_moments(*moments, visible.states, hidden.fields, share, tables)
+    from_tiles(tiled, pairs)
     return True, pairs, visible_mean, hidden_mean
-
-
-@njit(cache=True)
-def _add_moments(pairs, visible, hidden, states, fields, row_weights, tables):
-    """Add weighted sums over the batch to tiles of ``pairs``, and to ``visible`` and ``hidden``."""
-    batch, n_v, n_h = row_weights.size, visible.size, hidden.size
-    tile = VECTOR_BYTES // fields.itemsize
-    rows = -(-batch // tile) * tile
-    means = aligned_zeros(-(-n_h // tile) * rows * tile, fields)
-    total = np.empty(tile)
-    for t in range(-(-n_h // tile)):
-        total[:] = 0
-        for b in range(batch):
-            row = fields[(t * batch + b) * tile : (t * batch + b + 1) * tile]
-            to = means[(t * rows + b) * tile : (t * rows + b + 1) * tile]
-            _weighted_probabilities(row, row_weights[b], to)
-            _accumulate(total, to)
-        for k in range(min(tile, n_h - t * tile)):
-            hidden[t * tile + k] += total[k]
-    n_on, bits = 0, np.empty(tile, fields.dtype)
-    for t in range(-(-n_v // tile)):
-        total[:] = 0
-        for b in range(batch):
-            row = states[(t * batch + b) * tile : (t * batch + b + 1) * tile]
-            for k in range(uint64(tile)):
-                n_on += row[k]
-                bits[k] = row_weights[b] * row[k]
-            _accumulate(total, bits)
-        for k in range(min(tile, n_v - t * tile)):
-            visible[t * tile + k] += total[k]
-    # Now the visible units are the batch, and the rows of the batch are what is summed over.
-    turned = _turn(states, batch, n_v, tile)
-    if lists_pay(n_on, batch, n_h, n_v, tile):
-        add_listed_units(pairs, turned, turned, means, rows, n_v)
-    else:
-        add_all_units(pairs, turned, means, rows, n_v, batch, tables)
-
-
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _weighted_probabilities(log_odds, share, out):
-    for k in range(uint64(out.size)):
-        out[k] = share * logistic(log_odds[k])
-
-
-@njit(cache=True)
-def _accumulate(total, values):
-    for k in range(uint64(total.size)):
-        total[k] += values[k]
-
-
-@njit(cache=True)
-def _turn(states, batch, n, tile):
-    """Turn bits from (tiles of n, batch, tile) to (tiles of the batch, n, tile)."""
-    turned = aligned_zeros(-(-batch // tile) * n * tile, states)
-    for t in range(-(-n // tile)):
-        width = min(tile, n - t * tile)
-        for b in range(batch):
-            source = (t * batch + b) * tile
-            to = (b // tile * n + t * tile) * tile + b % tile
-            for k in range(uint64(width)):
-                turned[uint64(to) + k * uint64(tile)] = states[uint64(source) + k]
-    return turned
-
-
-@njit(cache=True)
-def _new_tables(like):
-    return aligned_zeros(GROUPS * 16 * (VECTOR_BYTES // like.itemsize), like)
-
-
-@njit(cache=True)
-def _new_pairs(weights):
-    """Zeros in tiles of the hidden units, for :func:`_from_tiles`."""
-    n_v, n_h = weights.shape
-    tile = VECTOR_BYTES // weights.itemsize
-    return aligned_zeros(-(-n_h // tile) * n_v * tile, weights)
-
-
-@njit(cache=True)
-def _from_tiles(tiled, matrix):
-    n, m = matrix.shape
-    tile = VECTOR_BYTES // tiled.itemsize
-    for t in range(-(-m // tile)):
-        width = min(tile, m - t * tile)
-        for i in range(n):
-            row, source = matrix[i], (t * n + i) * tile
-            for k in range(uint64(width)):
-                row[uint64(t * tile) + k] = tiled[uint64(source) + k]
-
-
-@njit(cache=True)
-def _temper(fields, betas, log_odds):
-    """Multiply fields by beta; the padding, -inf, must stay so at beta = 0."""
-    tile = VECTOR_BYTES // fields.itemsize
-    for r in range(fields.size // tile):
-        beta = betas[r % betas.size]
-        for k in range(uint64(r * tile), uint64((r + 1) * tile)):
-            log_odds[k] = fields[k] if fields[k] == -np.inf else beta * fields[k]
-
-
-@njit(cache=True)
-def _read_bits(layer, low, states):
-    """Copy (batch, n) states into tiles; return whether all are either ``low`` or 1."""
-    batch, n = layer.shape
-    tile = VECTOR_BYTES // layer.itemsize
-    one = layer.dtype.type(1)
-    wrong = 0
-    for t in range(-(-n // tile)):
-        for b in range(batch):
-            row, to = layer[b], (t * batch + b) * tile
-            for k in range(uint64(min(tile, n - t * tile))):
-                state = row[uint64(t * tile) + k]
-                states[uint64(to) + k] = state == one
-                wrong |= (state != low) & (state != one)
-    return wrong == 0
-
-
-@njit(cache=True)
-def _write_bits(states, low, layer):
-    batch, n = layer.shape
-    tile = VECTOR_BYTES // layer.itemsize
-    span = layer.dtype.type(1) - low
-    for t in range(-(-n // tile)):
-        for b in range(batch):
-            row, source = layer[b], (t * batch + b) * tile
-            for k in range(uint64(min(tile, n - t * tile))):
-                row[uint64(t * tile) + k] = low + span * states[uint64(source) + k]

@@ -107,6 +107,8 @@ def test_bad_arguments_are_refused():
     v, h, rng = np.zeros((2, 4)), np.zeros((2, 3)), np.random.default_rng(6)
     with pytest.raises(ValueError, match="shape"):
         kernels.data_moments(np.zeros((2, 5)), w, b, np.ones(2))
+    with pytest.raises(ValueError, match="float64 like the weights"):
+        kernels.data_moments(v.astype(np.float32), w, b, np.ones(2))
     with pytest.raises(ValueError, match="hidden_bias"):
         kernels.data_moments(v, w, a, np.ones(2))
     with pytest.raises(ValueError, match="visible_bias"):
