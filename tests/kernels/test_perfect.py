@@ -8,14 +8,13 @@ from scipy.stats import chisquare
 
 from pm_energy.kernels import perfect
 from pm_energy.kernels.perfect import (
-    _bond_sweeps,
     _heat_bath_sweeps,
     _meet,
-    _redraw_bonds,
     coupling_from_the_past_ising,
     coupling_from_the_past_potts,
 )
 from pm_energy.kernels.random import seed_words
+from pm_energy.kernels.random_cluster import _redraw_bonds, bond_sweeps
 
 FALSE_ALARM = 1e-6
 EDGES = np.array([[0, 1], [1, 2], [2, 3], [3, 0], [0, 2], [3, 4]])  # a crossed square and a tail
@@ -177,7 +176,7 @@ def test_bond_draws_have_the_random_cluster_distribution(bridge, is_right):
     upper, lower = np.ones(len(EDGES) * count, np.bool_), np.zeros(len(EDGES) * count, np.bool_)
     many = np.tile(p, count)
     parameters = copies(count), SITES * count, many, bridge(many, q)
-    _meet(np.random.default_rng(3), _bond_sweeps, upper, lower, parameters, 2**12)
+    _meet(np.random.default_rng(3), bond_sweeps, upper, lower, parameters, 2**12)
     numbers = upper.reshape(count, -1) @ 2 ** np.arange(len(EDGES))[::-1]
     possible = target > 0  # one bond has no coupling
     observed = np.bincount(numbers, minlength=len(sets))
@@ -242,8 +241,8 @@ def test_both_chains_stay_in_order_and_stay_together():
     ("coupling", "bias", "sweeps"),
     [
         (0.6, 0.0, _heat_bath_sweeps),  # 3 tanh(0.3) < 1: fast
-        (0.8, 0.0, _bond_sweeps),  # 3 tanh(0.4) > 1
-        (0.8, -1.0, _bond_sweeps),
+        (0.8, 0.0, bond_sweeps),  # 3 tanh(0.4) > 1
+        (0.8, -1.0, bond_sweeps),
         (0.8, MIXED_BIAS, _heat_bath_sweeps),  # no other is monotone
     ],
 )
