@@ -6,25 +6,10 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 import pytensor.tensor as pt
 
-from pm_energy.domains import Binary, Real, Spin
+from pm_energy.energies.network import CODINGS, choice, fits, network
 from pm_energy.energy import Block
 from pm_energy.typing import TensorLike
-from pm_energy.validate import (
-    is_numeric,
-    parameter,
-    positive,
-    shape_matches,
-    static_shape,
-    symmetric_coupling,
-)
-
-CODINGS = {"binary": Binary(), "spin": Spin(), "gaussian": Real()}
-
-
-def _coding(name, value, allowed):
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-    return value
+from pm_energy.validate import is_numeric, parameter, positive, static_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,16 +59,9 @@ class BoltzmannMachine:
     n: int = dataclasses.field(init=False)
 
     def __post_init__(self):
-        coupling = symmetric_coupling("coupling", parameter("coupling", self.coupling))
-        bias = parameter("bias", self.bias, (0, 1))
-        n = static_shape(coupling)[0] or (static_shape(bias)[0] if bias.ndim else None)
-        if n is None:
-            raise ValueError("coupling must have a known number of units; use pt.specify_shape")
-        if bias.ndim and not shape_matches(bias, (n,)):
-            raise ValueError(f"bias must be a scalar or of shape ({n},), got {static_shape(bias)}")
-        _coding("coding", self.coding, ("binary", "spin"))
-        offset = parameter("offset", self.offset, 0)
-        for name, value in (("coupling", coupling), ("bias", bias), ("offset", offset), ("n", n)):
+        choice("coding", self.coding, ("binary", "spin"))
+        checked = network(self.coupling, bias=self.bias)
+        for name, value in {**checked, "offset": parameter("offset", self.offset, 0)}.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -189,8 +167,8 @@ class RBM:
         weights = parameter("weights", self.weights, 2)
         a = parameter("visible_bias", self.visible_bias, (0, 1))
         b = parameter("hidden_bias", self.hidden_bias, (0, 1))
-        _coding("visible", self.visible, ("binary", "spin", "gaussian"))
-        _coding("hidden", self.hidden, ("binary", "spin"))
+        choice("visible", self.visible, ("binary", "spin", "gaussian"))
+        choice("hidden", self.hidden, ("binary", "spin"))
         shape = tuple(
             side or (static_shape(bias)[0] if bias.ndim else None)
             for side, bias in zip(static_shape(weights), (a, b), strict=True)
@@ -205,10 +183,7 @@ class RBM:
         elif variance is not None:
             raise ValueError(f"variance is for visible='gaussian', got visible={self.visible!r}")
         for name, value, n in sizes:
-            if value.ndim and not shape_matches(value, (n,)):
-                raise ValueError(
-                    f"{name} must be a scalar or of shape ({n},), got {static_shape(value)}"
-                )
+            fits(name, value, n)
         named = {"weights": weights, "visible_bias": a, "hidden_bias": b, "variance": variance}
         for name, value in {**named, "shape": shape}.items():
             object.__setattr__(self, name, value)

@@ -10,10 +10,10 @@ from pytensor.tensor.special import xlogy
 from scipy.linalg import eigvalsh
 
 from pm_energy.domains import Real
-from pm_energy.energies.hopfield import network, numeric_network
+from pm_energy.energies.network import fits, network, numeric_network
 from pm_energy.energies.retrieval import read_starts, retrieval
 from pm_energy.typing import TensorLike
-from pm_energy.validate import positive, shape_matches, static_shape
+from pm_energy.validate import positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +69,9 @@ class GradedHopfield:
     domain: ClassVar[Real] = Real()
 
     def __post_init__(self):
-        checked = network(self.coupling, self.threshold, self.external)
-        gain, n = positive("gain", self.gain), checked["n"]
-        if gain.ndim and not shape_matches(gain, (n,)):
-            raise ValueError(f"gain must be a scalar or of shape ({n},), got {static_shape(gain)}")
+        checked = network(self.coupling, threshold=self.threshold, external=self.external)
+        gain = positive("gain", self.gain)
+        fits("gain", gain, checked["n"])
         for name, value in {**checked, "gain": gain}.items():
             object.__setattr__(self, name, value)
 

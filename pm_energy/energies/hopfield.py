@@ -5,54 +5,12 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from pm_energy.energies.boltzmann import CODINGS, BoltzmannMachine
+from pm_energy.energies.boltzmann import BoltzmannMachine
 from pm_energy.energies.memory_rules import RULES, as_spins
+from pm_energy.energies.network import CODINGS, choice, network, numeric_network
 from pm_energy.kernels.recall import asynchronous_recall, synchronous_recall
 from pm_energy.typing import Array, TensorLike
-from pm_energy.validate import (
-    is_numeric,
-    parameter,
-    positive_int,
-    shape_matches,
-    states_in_domain,
-    static_shape,
-    symmetric_coupling,
-)
-
-
-def _choice(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-
-
-def network(coupling, threshold, external):
-    """Check the parameters of a network; return them by name, with its number of units ``n``."""
-    coupling = symmetric_coupling("coupling", parameter("coupling", coupling, 2))
-    vectors = {
-        "threshold": parameter("threshold", threshold, (0, 1)),
-        "external": parameter("external", external, (0, 1)),
-    }
-    shapes = [static_shape(coupling), *map(static_shape, vectors.values())]
-    n = next((shape[0] for shape in shapes if shape and shape[0]), None)
-    if n is None:
-        raise ValueError(f"coupling must have a known number of units, got shape {shapes[0]}")
-    for name, value in vectors.items():
-        if value.ndim and not shape_matches(value, (n,)):
-            raise ValueError(
-                f"{name} must be a scalar or of shape ({n},), got {static_shape(value)}"
-            )
-    return {"coupling": coupling, **vectors, "n": n}
-
-
-def numeric_network(energy):
-    """Return the coupling (n, n) and bias (n,) of a network whose parameters are numbers."""
-    for name in ("coupling", "threshold", "external"):
-        if not is_numeric(getattr(energy, name)):
-            raise ValueError(
-                f"{name} is a PyTensor variable; recall needs numbers. Build the network from them"
-            )
-    bias = (energy.external - energy.threshold) * np.ones(energy.n)
-    return np.ascontiguousarray(energy.coupling), bias
+from pm_energy.validate import parameter, positive_int, states_in_domain
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +93,8 @@ class Hopfield:
     n: int = dataclasses.field(init=False)
 
     def __post_init__(self):
-        _choice("coding", self.coding, ("spin", "binary"))
-        checked = network(self.coupling, self.threshold, self.external)
+        choice("coding", self.coding, ("spin", "binary"))
+        checked = network(self.coupling, threshold=self.threshold, external=self.external)
         for name, value in {**checked, "offset": parameter("offset", self.offset, 0)}.items():
             object.__setattr__(self, name, value)
 
@@ -166,8 +124,8 @@ class Hopfield:
         ValueError
             If there is no pattern, or one has other values.
         """
-        _choice("rule", rule, tuple(RULES))
-        _choice("coding", coding, ("spin", "binary"))
+        choice("rule", rule, tuple(RULES))
+        choice("coding", coding, ("spin", "binary"))
         memory = cls(RULES[rule](as_spins(patterns)), threshold, external)
         return memory if coding == "spin" else memory.to_binary()
 
@@ -205,8 +163,8 @@ class Hopfield:
         -------
         Recall
         """
-        _choice("mode", mode, ("asynchronous", "synchronous"))
-        _choice("order", order, ("random", "sequential"))
+        choice("mode", mode, ("asynchronous", "synchronous"))
+        choice("order", order, ("random", "sequential"))
         max_sweeps = positive_int("max_sweeps", max_sweeps)
         coupling, bias = numeric_network(self)
         states = states_in_domain("states", states, self.domain)

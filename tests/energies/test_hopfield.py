@@ -335,7 +335,7 @@ def test_the_kernel_works_in_place_and_draws_its_order_from_the_generator():
         (lambda: Hopfield([[0.0, 1.0], [2.0, 0.0]]), "coupling must be symmetric"),
         (lambda: Hopfield(np.eye(2)), "coupling must have a zero diagonal"),
         (lambda: Hopfield([[0.0, np.nan], [np.nan, 0.0]]), "coupling must be finite"),
-        (lambda: Hopfield(np.zeros(3)), r"coupling must have 2 dimension"),
+        (lambda: Hopfield(np.zeros(3)), r"coupling must be a square matrix"),
         (lambda: Hopfield(np.zeros((2, 3))), "coupling must be a square"),
         (lambda: Hopfield(np.zeros((0, 0))), "coupling must be a square matrix"),
         (lambda: Hopfield(np.zeros((2, 2)), [1.0, 2.0, 3.0]), "threshold must be a scalar"),
