@@ -138,9 +138,12 @@ class EnergyModel:
         """Move chains in place by a kernel that leaves ``exp(-beta E)`` of all units invariant.
 
         Visible units move with the hidden ones summed out at that beta, and hidden units are drawn
-        given them. Of real-valued units a sweep is one Langevin step of all of them.
+        given them. Of real-valued units a sweep is one Langevin step of all of them. Chains stay as
+        they are where parameters are no longer finite.
         """
         x = chains["visible"]
+        if not all(np.isfinite(value).all() for value in theta.values()):
+            return  # learning has diverged, and the fit loop will say so
         if self._is_real:
             mala(x, self._slopes(theta, beta), self._step_size(beta), rng, n_sweeps)
         elif self._graphs.sweeper is not None:
