@@ -19,6 +19,7 @@ import pytensor.tensor as pt
 from pm_energy.compose import Clamped, Joined, Marginal, Sum, Tempered
 from pm_energy.domains import Binary, Spin
 from pm_energy.energies.boltzmann import RBM, BoltzmannMachine
+from pm_energy.energies.hopfield import Hopfield
 from pm_energy.energies.ising import Ising
 from pm_energy.energies.potts import Potts
 from pm_energy.energies.sites import Complete, Graph, Lattice
@@ -149,6 +150,11 @@ def _(energy: BoltzmannMachine):
     if energy.coding == "binary":
         energy = energy.to_spin()
     return SpinPairs(Complete(energy.n), 2.0 * energy.coupling, 2.0 * energy.bias)
+
+
+@normal_form.register
+def _(energy: Hopfield):
+    return normal_form(energy.to_boltzmann_machine())
 
 
 @normal_form.register

@@ -50,6 +50,8 @@ MACHINES = {
     "binary machine": pme.BoltzmannMachine(DENSE, RNG.normal(size=4), offset=2.0),
     "binary scalar": pme.BoltzmannMachine(DENSE, 0.3),
     "spin machine": pme.BoltzmannMachine(DENSE, RNG.normal(size=4), coding="spin"),
+    "spin network": pme.Hopfield(DENSE, [0.5, -0.3, 0.2, 0.1], 0.4, offset=-1.0),
+    "binary network": pme.Hopfield(DENSE, -0.3, [0.1, 0.2, 0.7, -0.6], coding="binary"),
 }
 POTTS = {
     "potts torus": pme.Potts(2, 0.5, lattice=(3, 3)),

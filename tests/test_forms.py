@@ -146,6 +146,20 @@ def test_sweeps_over_a_lattice_with_one_coupling_make_no_edge_list(energy):
     assert np.isin(x, domain.states).all()
 
 
+@pytest.mark.parametrize("coding", ["spin", "binary"])
+def test_a_network_is_swept_alike_by_its_own_form_and_by_the_derived_one(coding):
+    rng = np.random.default_rng(3)
+    patterns = rng.choice([-1, 1], size=(3, 30))
+    energy = pme.Hopfield.from_patterns(patterns, coding=coding, external=rng.normal(size=30))
+    ends = []
+    for form in (normal_form(energy), derived_form(energy)):
+        tensors = evaluate_once([pt.as_tensor(t) for t in form.tensors])
+        x = np.full(30, energy.domain.states[0])
+        sweeper(form, energy.domain)(np.random.default_rng(1), x, tensors, None, 20)
+        ends.append(x)
+    np.testing.assert_array_equal(*ends)  # the same words; log-odds differ by rounding only
+
+
 @pytest.mark.parametrize(
     ("energy", "reason"),
     [
