@@ -47,7 +47,17 @@ class EnergyStep(BlockedStep):
             kwargs["vars"] = discrete_fields(pm.modelcontext(kwargs.get("model")))
         return super().__new__(cls, *args, **kwargs)
 
-    def __init__(self, vars, sweeps_per_draw, model, rng, initial_point, compile_kwargs):
+    def __init__(
+        self,
+        vars=None,
+        *,
+        sweeps_per_draw=1,
+        model=None,
+        rng=None,
+        initial_point=None,
+        compile_kwargs=None,
+        blocked=False,
+    ):
         model = pm.modelcontext(model)
         vars = discrete_fields(model) if vars is None else vars
         values = get_value_vars_from_user_vars(vars, model)

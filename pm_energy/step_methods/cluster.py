@@ -64,22 +64,11 @@ class EnergyCluster(EnergyStep):
     name = "energy_cluster"
     _state_class = EnergyClusterState
 
-    def __init__(
-        self,
-        vars=None,
-        *,
-        algorithm="swendsen-wang",
-        sweeps_per_draw=1,
-        model=None,
-        rng=None,
-        initial_point=None,
-        compile_kwargs=None,
-        blocked=False,
-    ):
+    def __init__(self, vars=None, *, algorithm="swendsen-wang", **kwargs):
         if algorithm not in ALGORITHMS:
             raise ValueError(f"algorithm must be one of {ALGORITHMS}, got {algorithm!r}")
         self.algorithm = algorithm
-        super().__init__(vars, sweeps_per_draw, model, rng, initial_point, compile_kwargs)
+        super().__init__(vars, **kwargs)
 
     def _make_plan(self, model, rv, point, mode):
         make_sweep = partial(cluster_sweeper, algorithm=self.algorithm)

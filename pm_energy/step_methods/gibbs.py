@@ -65,22 +65,11 @@ class EnergyGibbs(EnergyStep):
     name = "energy_gibbs"
     _state_class = EnergyGibbsState
 
-    def __init__(
-        self,
-        vars=None,
-        *,
-        sweeps_per_draw=1,
-        update="heat-bath",
-        model=None,
-        rng=None,
-        initial_point=None,
-        compile_kwargs=None,
-        blocked=False,
-    ):
+    def __init__(self, vars=None, *, update="heat-bath", **kwargs):
         if update not in UPDATES:
             raise ValueError(f"update must be one of {UPDATES}, got {update!r}")
         self.update = update
-        super().__init__(vars, sweeps_per_draw, model, rng, initial_point, compile_kwargs)
+        super().__init__(vars, **kwargs)
 
     def _make_plan(self, model, rv, point, mode):
         return make_plan(model, rv, point, mode, partial(sweeper, update=self.update))
