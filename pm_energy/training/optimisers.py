@@ -163,7 +163,10 @@ class Updates:
             raise ValueError(f"theta must be arrays of one float dtype, got {found}")
         self._dtype = dtypes.pop()
         params = [
-            pytensor.shared(np.asarray(value), name=name, shape=np.shape(value), borrow=True)
+            # of no fixed shape, so that one machine code serves all shapes
+            pytensor.shared(
+                np.asarray(value), name=name, shape=(None,) * np.ndim(value), borrow=True
+            )
             for name, value in theta.items()
         ]
         self._function, self._slots, self._numbers = _compiled(self.optimiser, params)
