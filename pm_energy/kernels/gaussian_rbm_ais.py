@@ -5,7 +5,8 @@ as the base:
 
 .. math:: E_\beta(v, h) = (1 - \beta) \sum_i \frac{(v_i - m_i)^2}{2 s_i^2} + \beta E(v, h)
 
-Visible states are real numbers, so the fields come from BLAS. All runs advance together.
+Visible states are real numbers, so the fields come from BLAS: a number of threads that rounds
+differently may turn a rare draw. All runs advance together.
 """
 
 import itertools

@@ -76,7 +76,7 @@ def rbm_ais(rng, weights, visible_bias, hidden_bias, base_bias, n_chains, betas)
     Notes
     -----
     Weights are accumulated in float64 in either dtype. In float32 the rounding of fields and
-    factors moves a work of 1,000 steps of 500 hidden units by about 1e-4, at random.
+    factors moves a work of 1,000 steps of 500 hidden units by some 1e-5.
 
     References
     ----------

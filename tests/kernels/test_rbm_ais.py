@@ -46,12 +46,12 @@ def test_one_step_weighs_a_state_by_the_ratio_of_densities(shape, dtype, toleran
     np.testing.assert_array_equal(v, kept)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)])
 def test_rounding_errors_of_a_long_run(dtype, tolerance):
     """Visible units that never flip: the steps' works add up to one ratio of densities.
 
-    In float32, 500 hidden units and 1,000 steps are off by the roundings of a million factors:
-    some 1e-4, while weights of a good run differ by 1e-1.
+    In float32, 500 hidden units and 1,000 steps round half a million factors by 3e-8 each, at
+    random: 2e-5 in all, while the works of good runs differ by 1e-1.
     """
     weights = np.random.default_rng(3).normal(0, 0.05, (784, 500)).astype(np.float32)
     a = np.where(np.arange(784) % 3, -60.0, 60.0)
