@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.utils import check_array
+from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -219,7 +220,9 @@ class BoltzmannDistribution:
         ndarray, shape (n_samples, n_hidden)
         """
         check_is_fitted(self)
-        return self._model().hidden_means(self._theta, self._validated(X))
+        means = self._model().hidden_means(self._theta, self._validated(X))
+        # by hand: the mixin would replace what says whether there are hidden units
+        return _wrap_data_with_container("transform", means, X, self)
 
     @available_if(_has_hidden)
     def fit_transform(self, X, y=None, **fit_params):

@@ -18,7 +18,6 @@ from pm_energy.training.recipe import is_deterministic, make_objective, make_sch
 
 SMALL = 12  # units whose states are added up at each iteration without a thought
 WATCHED_ROWS = 1000
-FIRST_COUPLING = 0.1  # standard deviation at hidden units, which differ by chance only
 
 
 def choose_objective(name, n_visible, n_hidden, l1):
@@ -45,10 +44,11 @@ def read_edges(graph, n_visible, n_hidden):
     n = n_visible + n_hidden
     if graph is None:
         return Complete(n).edges
-    empty = not hasattr(graph, "shape") and not hasattr(graph, "nodes") and len(graph) == 0
     sites = graph
-    if not isinstance(graph, Graph):
-        sites = Graph(n, []) if empty else read_graph(graph)[0]
+    if isinstance(graph, list | tuple) and not graph:
+        sites = Graph(n, [])
+    elif not isinstance(graph, Graph):
+        sites = read_graph(graph)[0]
     if sites.n > n:
         raise ValueError(
             f"graph has {sites.n} units, but there are only {n_visible} features and "
@@ -58,13 +58,17 @@ def read_edges(graph, n_visible, n_hidden):
 
 
 def first_theta(model, x, weights, rng):
-    """Parameters of independent spins with the data's means, hidden ones coupled at random."""
+    """Parameters of independent spins with the data's means, hidden ones coupled at random.
+
+    Chance must tell hidden units apart, and tell enough: where their couplings are small the
+    gradient of a parity is smaller still.
+    """
     n = len(x) if weights is None else weights.sum()
     mean = np.average(x, axis=0, weights=weights) * n / (n + 1)  # a constant column: finite bias
     to_hidden = (model.edges >= model.n_visible).any(axis=1)
     bias = np.zeros(model.n)
     bias[: model.n_visible] = np.arctanh(mean)
-    noise = FIRST_COUPLING * rng.standard_normal(len(to_hidden))
+    noise = rng.standard_normal(len(to_hidden)) / np.sqrt(model.n)  # fields of order one
     theta = {"couplings": np.where(to_hidden, noise, 0.0), "bias": bias}
     return {name: value.astype(x.dtype) for name, value in theta.items()}
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from pm_energy.energies.boltzmann import BoltzmannMachine
 from pm_energy.energies.ising import Ising
-from pm_energy.energies.sites import Complete, Graph, neighbours
+from pm_energy.energies.sites import Complete, Graph
 from pm_energy.kernels.pair_learning import KINDS, edge_products, flip_terms, sparse_fields
 from pm_energy.training.pair_coding import blocks, chain_rule, coded, spin_theta, spins_of
 from pm_energy.training.pair_exact import enumerate_spins
 from pm_energy.training.pair_hidden import HiddenUnits, Posterior
-from pm_energy.training.pair_sweeps import draw_spins, sweep_spins
+from pm_energy.training.pair_sweeps import SpinSweeps, draw_spins
 from pm_energy.validate import positive_int
 
 POSITIVE = ("exact", "mean-field", "gibbs")
@@ -84,7 +84,7 @@ class PairModel:
         edges = Complete(self.n).edges if edges is None else edges
         self.edges = np.ascontiguousarray(Graph(self.n, edges).edges)
         self.coding, self.positive, self.rng = coding, positive, rng
-        self.graph = neighbours(self.edges, self.n)
+        self.sweeps = SpinSweeps(self.edges, self.n)
         self._inside = (self.edges >= self.n_visible).all(axis=1)  # between hidden units
         if n_hidden:
             self.hidden_units = HiddenUnits(n_hidden, self.edges[self._inside] - n_visible)
@@ -174,7 +174,7 @@ class PairModel:
         if not (np.isfinite(coupling).all() and np.isfinite(field).all()):
             return  # learning has diverged, and the fit loop will say so
         spins = spins_of(chains["units"], self.coding)
-        sweep_spins(rng, spins, self.graph, coupling, field, n_sweeps, beta, free)
+        self.sweeps(rng, spins, coupling, field, n_sweeps, beta, free)
         chains["units"][...] = coded(spins, self.coding)
 
     def chain_energy(self, theta, chains):
@@ -257,7 +257,7 @@ class PairModel:
 
     def fields(self, coupling, field, units):
         """Fields of all units, the model seen as one of spins: both arrays (n, N)."""
-        indptr, indices, bond = self.graph
+        indptr, indices, bond = self.sweeps.rows
         return sparse_fields(units, indptr, indices, coupling[bond], field)
 
     def _chain_fields(self, coupling, field, chains):
@@ -297,4 +297,4 @@ class PairModel:
     def _sweep_hidden(self, rng, spins, coupling, field):
         free = np.arange(self.n_visible, self.n)
         n_sweeps = CLAMPED_SWEEPS if self._inside.any() else 1
-        sweep_spins(rng, spins, self.graph, coupling, field, n_sweeps, free=free)
+        self.sweeps(rng, spins, coupling, field, n_sweeps, free=free)

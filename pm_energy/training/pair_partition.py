@@ -17,7 +17,7 @@ from pm_energy.partition.result import EvidenceWarning, LogPartition
 from pm_energy.partition.works import ais, ais_reverse
 from pm_energy.training.pair_coding import coded
 from pm_energy.training.pair_exact import LIMIT, spin_states
-from pm_energy.training.pair_sweeps import draw_spins, sweep_spins
+from pm_energy.training.pair_sweeps import draw_spins
 
 CHAINS = 200
 DRAW_BETAS, DRAW_SWEEPS = 200, 100  # of draws: the sweeps tell those of one ancestor apart
@@ -108,14 +108,14 @@ def draw_pairs(model, theta, rng, size):
     base = _base(model, coupling, field, rng)
     works, ends = _anneal(model, coupling, field, base, rng, size, DRAW_BETAS)
     spins = ends[_by_weight(rng, works, size)]
-    sweep_spins(rng, spins, model.graph, coupling, field, DRAW_SWEEPS)
+    model.sweeps(rng, spins, coupling, field, DRAW_SWEEPS)
     return coded(spins, model.coding)
 
 
 def _base(model, coupling, field, rng):
     """Fields of independent spins with about the means of the model."""
     spins = draw_spins(rng, np.zeros((CHAINS, model.n)))
-    sweep_spins(rng, spins, model.graph, coupling, field, WARM_UP)
+    model.sweeps(rng, spins, coupling, field, WARM_UP)
     return np.arctanh(spins.sum(axis=0) / (CHAINS + 1))
 
 
@@ -128,7 +128,7 @@ def _works(model, coupling, field, base, spins):
 
 def _sweep_between(model, coupling, field, base, rng, spins, beta):
     between = base + beta * (field - base)
-    sweep_spins(rng, spins, model.graph, beta * coupling, between)
+    model.sweeps(rng, spins, beta * coupling, between)
 
 
 def _anneal(model, coupling, field, base, rng, size, n_betas):

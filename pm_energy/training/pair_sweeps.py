@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from pm_energy.kernels.lanes_graph import LANES, lanes_graph, pack_lanes, unpack_lanes
+from pm_energy.energies.sites import neighbours
+from pm_energy.kernels.lanes_graph import (
+    LANES,
+    LanesGraph,
+    lanes_graph,
+    pack_lanes,
+    unpack_lanes,
+)
 from pm_energy.kernels.lanes_sweeps import lanes_sweeps
 
 
@@ -11,40 +18,59 @@ def draw_spins(rng, means):
     return np.where(rng.random(means.shape) < (1 + means) / 2, 1, -1).astype(np.int8)
 
 
-def sweep_spins(rng, spins, graph, coupling, field, n_sweeps=1, beta=1.0, free=None):
-    """Resample spins one by one, in place.
+class SpinSweeps:
+    """Gibbs sweeps of spins on a graph.
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-    spins : ndarray of int8, shape (n_chains, n)
-    graph : tuple of ndarray
-        As from :func:`pm_energy.energies.sites.neighbours`.
-    coupling, field : ndarray of float64, shape (m,) and (n,)
-    n_sweeps : int
-    beta : float or ndarray, shape (n_chains,)
-        Inverse temperature.
-    free : ndarray of int, optional
-        The units that move; all by default.
+    edges : ndarray of int, shape (m, 2)
+    n : int
 
     Examples
     --------
     >>> import numpy as np
-    >>> from pm_energy.energies.sites import neighbours
     >>> spins = np.array([[1, -1], [-1, 1]], np.int8)
-    >>> graph = neighbours(np.array([[0, 1]]), 2)
+    >>> sweeps = SpinSweeps(np.array([[0, 1]]), 2)
     >>> rng, strong, free = np.random.default_rng(0), np.array([50.0]), np.array([1])
-    >>> sweep_spins(rng, spins, graph, strong, np.zeros(2), free=free)
+    >>> sweeps(rng, spins, strong, np.zeros(2), free=free)
     >>> spins
     array([[ 1,  1],
            [-1, -1]], dtype=int8)
     """
-    indptr, indices, bond = graph
-    lanes = lanes_graph(indptr, indices, 2 * coupling[bond], 2 * field, free)
-    padded = np.ones((-(-len(spins) // LANES) * LANES, len(field)), np.int8)
-    padded[: len(spins)] = spins
-    betas = np.zeros(len(padded))
-    betas[: len(spins)] = beta
-    state = pack_lanes(padded)
-    lanes_sweeps(rng, state, lanes, betas, n_sweeps)
-    spins[...] = unpack_lanes(state)[: len(spins)]
+
+    def __init__(self, edges, n):
+        self.rows = neighbours(edges, n)
+        layout = self._lay_out(np.ones(len(edges)), np.zeros(n), None)
+        self._layout = layout if isinstance(layout, LanesGraph) else None
+
+    def __call__(self, rng, spins, coupling, field, n_sweeps=1, beta=1.0, free=None):
+        """Resample spins one by one, in place.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        spins : ndarray of int8, shape (n_chains, n)
+        coupling, field : ndarray of float64, shape (m,) and (n,)
+        n_sweeps : int
+        beta : float or ndarray, shape (n_chains,)
+            Inverse temperature.
+        free : ndarray of int, optional
+            The units that move; all by default.
+        """
+        padded = np.ones((-(-len(spins) // LANES) * LANES, len(field)), np.int8)
+        padded[: len(spins)] = spins
+        betas = np.zeros(len(padded))
+        betas[: len(spins)] = beta
+        state = pack_lanes(padded)
+        lanes_sweeps(rng, state, self._graph(coupling, field, free), betas, n_sweeps)
+        spins[...] = unpack_lanes(state)[: len(spins)]
+
+    def _graph(self, coupling, field, free):
+        if self._layout is None or free is not None:
+            return self._lay_out(coupling, field, free)
+        strengths = (2 * coupling)[self.rows[2]].astype(np.float32)  # all that a heat bath reads
+        return self._layout._replace(coupling=strengths, bias=(2 * field).astype(np.float32))
+
+    def _lay_out(self, coupling, field, free):
+        indptr, indices, bond = self.rows
+        return lanes_graph(indptr, indices, (2 * coupling)[bond], 2 * field, free)
