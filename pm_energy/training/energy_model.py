@@ -31,7 +31,8 @@ class EnergyModel:
     Statistics are gradients of the mean free energy, by automatic differentiation. Chains of
     discrete units use the package's kernels where the energy has a normal form, and otherwise a
     heat bath from energies. Real-valued units move by Metropolis-adjusted Langevin steps [1]_; the
-    model tunes their size for each inverse temperature as learning goes on.
+    model tunes their size for each inverse temperature as learning goes on, and keeps it: make a new
+    model for a run that is to be repeated with the same seed.
 
     ``theta`` has the float parameters by the names of their fields (``"coupling"``; those of an
     energy inside another one ``"energy.coupling"``; arguments of a plain function by their own

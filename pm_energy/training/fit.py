@@ -79,8 +79,14 @@ def fit(
     Returns
     -------
     Fitted
+
+    Raises
+    ------
+    ValueError
+        If ``decayed`` names no parameter.
     """
     n = x.shape[0]
+    decayed = names_that_decay(theta, decay, decayed)
     read = read or dense_rows
     history = defaultdict(list)
     failure, finished = "", 0
@@ -96,9 +102,8 @@ def fit(
             if share is not None and not share.any():
                 continue
             gradient, info = objective.gradient(model, theta, batch, share, rng)
-            if decay:
-                for name in decayed:
-                    gradient[name] = gradient[name] + decay * theta[name]
+            for name in decayed:
+                gradient[name] = gradient[name] + decay * theta[name]
             part = len(rows) / full  # so that an epoch gives each row its weight
             part *= 1.0 if share is None else scale * np.mean(share)
             if part != 1.0:
@@ -124,6 +129,14 @@ def fit(
 def dense_rows(x, rows):
     """Return rows of an array or a sparse matrix as an array."""
     return x[rows].toarray() if issparse(x) else x[rows]
+
+
+def names_that_decay(theta, decay, decayed):
+    """Return the names, none without decay, or raise a ValueError where theta lacks one."""
+    unknown = sorted(set(decayed) - set(theta))
+    if decay and unknown:
+        raise ValueError(f"decayed must name parameters of {list(theta)}, got {unknown}")
+    return tuple(decayed) if decay else ()
 
 
 def divergence(theta):

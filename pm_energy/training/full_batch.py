@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import minimize
 
-from pm_energy.training.fit import Fitted, divergence
+from pm_energy.training.fit import Fitted, divergence, names_that_decay
 from pm_energy.training.flips import FlipObjective
 from pm_energy.training.likelihood import ExactLikelihood
 from pm_energy.validate import positive, positive_int
@@ -52,7 +52,8 @@ def minimise(
     Raises
     ------
     ValueError
-        If the objective draws chains or is centred, or a number is out of its range.
+        If the objective draws chains or is centred, a number is out of its range, or ``decayed``
+        names no parameter.
 
     References
     ----------
@@ -79,6 +80,7 @@ def minimise(
     if getattr(objective, "centred", False):
         raise ValueError("a centred gradient is not that of the loss: use centred=False here")
     positive("tol", tol)
+    decayed = names_that_decay(theta, decay, decayed)
     names = list(theta)
     cuts = np.cumsum([theta[name].size for name in names])[:-1]
 
@@ -90,10 +92,9 @@ def minimise(
         at = unpacked(flat)
         gradient, info = objective.gradient(model, at, x, weights, None)
         value = info["loss"] if "loss" in info else -info["log_likelihood"]
-        if decay:
-            for name in decayed:
-                value += 0.5 * decay * float((at[name] ** 2).sum())
-                gradient[name] = gradient[name] + decay * at[name]
+        for name in decayed:
+            value += 0.5 * decay * float((at[name] ** 2).sum())
+            gradient[name] = gradient[name] + decay * at[name]
         slope = np.concatenate([np.ravel(gradient[name]) for name in names])
         if not np.isfinite(value) or not np.isfinite(slope).all():
             return np.inf, np.zeros_like(slope)  # the line search turns back

@@ -103,4 +103,3 @@ CASES = {
         {"a": normal(3), "b": np.array(-0.3)},
     ),
 }
-TWO_STATES = [name for name in CASES if name != "potts"]

@@ -83,5 +83,5 @@ def test_parameters_that_run_away_are_reported():
 )
 def test_objectives_without_a_loss_are_refused(objective):
     case = CASES["ising graph"]
-    with pytest.raises(ValueError, match="objective must be|centred"):
+    with pytest.raises(ValueError, match=r"objective must be|centred"):
         minimise(case.model, case.theta, objective, case.states)
