@@ -75,7 +75,7 @@ def receptive_fields(data, shape, n=None):
     >>> pme.diagnostics.receptive_fields(weights, (1, 2), n=1).values
     array([[[ 3., -2.]]])
     """
-    weights = _learned(data, "weights", ("visible", "hidden"))
+    weights = _learned(data, ["weights"], ("visible", "hidden"))
     shape = image_shape(shape, weights.sizes["visible"])
     if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
         raise ValueError(f"n must be an integer of at least 1, got {n!r}")
@@ -93,7 +93,7 @@ def learned_couplings(data):
     ValueError
         If there is none, or it is not square, symmetric and finite.
     """
-    coupling = _learned(data, "coupling", None)
+    coupling = _learned(data, ["coupling", "coupling_matrix"], None)
     x = coupling.values
     # single precision may add up the two triangles in another order
     if x.shape[0] != x.shape[1] or not np.allclose(x, x.T, rtol=1e-4, atol=1e-6 * np.ptp(x)):
@@ -156,13 +156,15 @@ def _group(data, group):
     return group_dataset(data.to_datatree() if hasattr(data, "to_datatree") else data, group)
 
 
-def _learned(data, name, dims):
-    """Return a matrix of parameters, with its dimensions in the order asked for."""
+def _learned(data, names, dims):
+    """Return a matrix of parameters by any of its names, its dimensions in the order given."""
+    name = names[0]
     if hasattr(data, "to_datatree") or isinstance(data, xr.DataTree | xr.Dataset):
         dataset = _group(data, "parameters")
-        if name not in dataset:
+        found = [one for one in names if one in dataset]
+        if not found:
             raise ValueError(f"there are no {name!r} among {sorted(dataset.data_vars)}")
-        data = dataset[name]
+        data = dataset[found[0]]
     if not isinstance(data, xr.DataArray):
         data = np.asarray(data)
         data = xr.DataArray(data, dims=dims if dims and data.ndim == 2 else None)

@@ -146,8 +146,9 @@ def test_recovery_compares_pairs_once():
     assert scatter.get_title(loc="left") == "relative rms error 21%"
 
 
-def test_couplings_of_an_estimator_without_a_truth():
-    (ax,) = plot_couplings(MACHINE)
+@pytest.mark.parametrize("name", ["coupling", "coupling_matrix"])
+def test_couplings_of_an_estimator_without_a_truth(name):
+    (ax,) = plot_couplings(Learned(**{name: (("unit", "unit_other"), TRUE)}))
     np.testing.assert_array_equal(ax.images[0].get_array(), TRUE)
     assert np.isnan(coupling_recovery(MACHINE, np.zeros((4, 4)))["relative_error"])
     plot_couplings(np.zeros((3, 3)), np.zeros((3, 3)))  # nothing learned, nothing to scale by
