@@ -1,7 +1,5 @@
 """Runs of EM for a Gaussian mixture: which rows, from which starts, at which temperatures."""
 
-import contextlib
-
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.utils.validation import check_array
@@ -82,9 +80,10 @@ def best_run(rows, starts, random_state, *, n_jobs, show, max_iter, betas, **set
         If a component collapses.
     """
     rngs = [generator(random_state) if len(betas) > 1 else None for _ in starts]
-    # one thread of BLAS a run, so that sums do not depend on how many runs share the processor
-    alone = contextlib.nullcontext() if len(starts) == 1 else threadpool_limits(1, user_api="blas")
     total = len(starts) * len(betas) * max_iter
+    # one thread of BLAS a run: products of blocks are too small for more, and sums do not depend on
+    # how many runs share the processor
+    alone = threadpool_limits(1, user_api="blas")
     with Progress("EM", total=total, show=show) as progress, alone:
         run = delayed(
             lambda start, rng: run_em(

@@ -110,7 +110,7 @@ def mixture_moments(z, weights, terms):
         For tied, (d, d): the sum over components, or None if no component is careful; it is then
         the scatter of all rows about zero, whatever the mixture.
     """
-    total, sums, second = _moments(z, weights, *terms, _block(terms))
+    total, sums, second = _moments(z, weights, *terms, _block(terms, z))
     d = len(z)
     careful, kind = terms.careful, terms.kind
     count, first = sums[:, 0].copy(), sums[:, 1 : d + 1].copy()
@@ -144,12 +144,12 @@ def mixture_posterior(z, terms):
         ``log sum_k (weight_k density_k)^beta``.
     posterior : ndarray, shape (n, k)
     """
-    return _posterior(z, *terms, _block(terms))
+    return _posterior(z, *terms, _block(terms, z))
 
 
-def _block(terms):
+def _block(terms, z):
     """Rows in a block: many for little overhead, few for their features to stay in the cache."""
-    return min(max(_TABLE // terms.theta.shape[1], 64), 512)
+    return min(max(_TABLE // terms.theta.shape[1], 64), 512, z.shape[1])
 
 
 @njit(cache=True, inline="always")

@@ -14,13 +14,16 @@ References
 
 import numpy as np
 
-from pm_energy.training.em_coordinates import full_covariances
-
-_CHUNK = 2**20  # numbers in an array over rows, components and coordinates
+from pm_energy.kernels.mixture_em import mixture_moments, mixture_posterior, mixture_terms
+from pm_energy.training.em_coordinates import Mixture, full_covariances
+from pm_energy.training.em_mixture import roots
 
 
 class MissingRows:
     """Rows of which some entries are NaN, for :func:`pm_energy.training.em_mixture.run_em`.
+
+    A group's responsibilities and moments are those of complete rows under the marginal mixture of
+    what is there; moments of what is not are linear in these.
 
     Parameters
     ----------
@@ -35,68 +38,82 @@ class MissingRows:
         packed = np.packbits(there, axis=1)
         _, first, pattern = np.unique(packed, axis=0, return_index=True, return_inverse=True)
         order = np.argsort(pattern.ravel(), kind="stable")
-        bounds = np.cumsum(np.bincount(pattern.ravel()))[:-1]
-        self.groups = list(zip(there[first], np.split(order, bounds), strict=True))
+        parts = np.split(order, np.cumsum(np.bincount(pattern.ravel()))[:-1])
+        self.groups = [
+            (there[i], part, np.ascontiguousarray(z[np.ix_(there[i], part)]))
+            for i, part in zip(first, parts, strict=True)
+        ]
 
     def expect(self, mixture, beta, careful=None):
         """Return what :func:`pm_energy.kernels.mixture_em.mixture_moments` does.
 
-        Everything is about the components' means, so there is no careful road beside.
+        The origin is the components' means. Rows without any entry are not for this.
         """
+        matrices = mixture.kind in ("full", "tied")
+        expand = _expand_matrices if matrices else _expand_variances
         k, d = mixture.means.shape
         log_density, count = 0.0, np.zeros(k)
-        first, second = np.zeros((k, d)), np.zeros((k, d, d))
-        for there, joint, away, spread, part in self._blocks(mixture, beta):
-            peak, posterior = _normalise(joint)
-            weights = self.weights[part]
-            log_density += weights @ peak
-            posterior *= weights  # (k, n)
-            count += posterior.sum(axis=1)
-            first += (posterior[:, None, :] @ away)[:, 0]
-            second += (posterior[:, :, None] * away).swapaxes(1, 2) @ away
-            lost = np.ix_(range(k), ~there, ~there)
-            second[lost] += posterior.sum(axis=1)[:, None, None] * spread
+        first, second = np.zeros((k, d)), np.zeros((k, d, d) if matrices else (k, d))
+        for there, part, z in self.groups:
+            marginal = _marginal(mixture, there)
+            root = roots(marginal)
+            terms = mixture_terms(*marginal[:3], root, beta, careful)
+            found, *moments = mixture_moments(z, self.weights[part], terms)
+            log_density += found
+            count += moments[0]
+            expand(first, second, mixture, marginal, there, root, moments)
         if mixture.kind == "tied":
             second = second.sum(axis=0)
-        elif mixture.kind != "full":
-            second = np.diagonal(second, axis1=1, axis2=2)
-            second = second.copy() if mixture.kind == "diag" else second.sum(axis=1)
+        elif mixture.kind == "spherical":
+            second = second.sum(axis=1)
         return log_density, count, mixture.means, first, second
 
     def posterior(self, mixture):
         """Return log-densities of what is there (n,), and responsibilities (n, k)."""
-        log_density = np.empty(len(self.weights))
-        posterior = np.empty((len(self.weights), len(mixture.weights)))
-        for _, joint, _, _, part in self._blocks(mixture, 1.0):
-            log_density[part], found = _normalise(joint)
-            posterior[part] = found.T
+        log_density = np.zeros(len(self.weights))
+        posterior = np.tile(mixture.weights, (len(self.weights), 1))  # without any entry
+        for there, part, z in self.groups:
+            if there.any():
+                marginal = _marginal(mixture, there)
+                terms = mixture_terms(*marginal[:3], roots(marginal))
+                log_density[part], posterior[part] = mixture_posterior(z, terms)
         return log_density, posterior
 
-    def _blocks(self, mixture, beta):
-        """Yield, for rows alike: entries there, log joint, x - mu filled in, spread, rows."""
-        _, weights, means, _ = mixture
-        covariances = full_covariances(mixture)
-        k, d = means.shape
-        for there, group in self.groups:
-            observed = covariances[:, there][:, :, there]
-            root = np.linalg.inv(np.linalg.cholesky(observed))  # lower triangular
-            log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-            constant = np.log(weights) + log_det - 0.5 * there.sum() * np.log(2.0 * np.pi)
-            cross = covariances[:, ~there][:, :, there] @ root.swapaxes(1, 2)
-            spread = covariances[:, ~there][:, :, ~there] - cross @ cross.swapaxes(1, 2)
-            size = max(_CHUNK // (k * d), 1)
-            for part in (group[i : i + size] for i in range(0, len(group), size)):
-                away = np.empty((k, len(part), d))
-                away[:, :, there] = self.z[np.ix_(there, part)].T - means[:, None, there]
-                scaled = away[:, :, there] @ root.swapaxes(1, 2)
-                away[:, :, ~there] = scaled @ cross.swapaxes(1, 2)
-                joint = beta * (constant[:, None] - 0.5 * (scaled**2).sum(axis=2))
-                yield there, joint, away, spread, part
+
+def _marginal(mixture, there):
+    """The mixture of some coordinates: with matrices for full and tied, else with variances."""
+    kind, weights, means, _ = mixture
+    covariances = full_covariances(mixture)[:, there][:, :, there]
+    if kind in ("full", "tied"):
+        return Mixture("full", weights, means[:, there], covariances)
+    return Mixture("diag", weights, means[:, there], np.diagonal(covariances, axis1=1, axis2=2))
 
 
-def _normalise(joint):
-    """Log of the sum over components, and the responsibilities, from logs (k, n)."""
-    peak = joint.max(axis=0)
-    posterior = np.exp(joint - peak)
-    total = posterior.sum(axis=0)
-    return peak + np.log(total), posterior / total
+def _expand_variances(first, second, mixture, marginal, there, root, moments):
+    """Add moments about the means; what is missing has its mean and variance."""
+    count, origin, at, squares = moments
+    off = marginal.means - origin
+    first[:, there] += at - count[:, None] * off
+    second[:, there] += squares - 2.0 * off * at + count[:, None] * off**2
+    variances = np.diagonal(full_covariances(mixture), axis1=1, axis2=2)
+    second[:, ~there] += count[:, None] * variances[:, ~there]
+
+
+def _expand_matrices(first, second, mixture, marginal, there, root, moments):
+    """Add moments about the means; what is missing follows what is there, but for a spread."""
+    count, origin, at, outer = moments
+    off = marginal.means - origin
+    cross = off[:, :, None] * at[:, None, :]
+    outer = outer - cross - cross.swapaxes(1, 2)
+    outer += count[:, None, None] * off[:, :, None] * off[:, None, :]
+    at = at - count[:, None] * off
+    k, d = mixture.means.shape
+    covariances = full_covariances(mixture)
+    half = covariances[:, ~there][:, :, there] @ root
+    fill = np.zeros((k, d, there.sum()))  # x - mu from its part that is there
+    fill[:, there] = np.eye(there.sum())
+    fill[:, ~there] = half @ root.swapaxes(1, 2)
+    first += (fill @ at[:, :, None])[:, :, 0]
+    second += fill @ outer @ fill.swapaxes(1, 2)
+    spread = covariances[:, ~there][:, :, ~there] - half @ half.swapaxes(1, 2)
+    second[np.ix_(range(k), ~there, ~there)] += count[:, None, None] * spread
