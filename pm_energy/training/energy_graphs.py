@@ -7,6 +7,7 @@ parameters of the energy as float64 arrays.
 import math
 from functools import lru_cache
 
+import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import grad
 from pytensor.graph.replace import vectorize_graph
@@ -202,3 +203,13 @@ def _layers(energy):
 
 def _slopes(cost, variables):
     return grad(cost, variables, disconnected_inputs="ignore", return_disconnected="zero")
+
+
+def row_shares(weights, n):
+    """Row weights that sum to 1."""
+    if weights is None:
+        return np.full(n, 1 / n)
+    weights = np.asarray(weights, dtype=float)
+    if weights.shape != (n,) or not weights.sum() > 0:
+        raise ValueError(f"weights must have shape ({n},) and a positive sum")
+    return weights / weights.sum()

@@ -15,7 +15,7 @@ from pm_energy.training.energy_discrete import (
     states_at,
 )
 from pm_energy.training.energy_exact import ExactRoad
-from pm_energy.training.energy_graphs import graphs_of
+from pm_energy.training.energy_graphs import graphs_of, row_shares
 from pm_energy.training.energy_parameters import Parameters
 from pm_energy.training.flips import FLIP_KINDS
 from pm_energy.validate import positive_int
@@ -31,8 +31,8 @@ class EnergyModel:
     Statistics are gradients of the mean free energy, by automatic differentiation. Chains of
     discrete units use the package's kernels where the energy has a normal form, and otherwise a
     heat bath from energies. Real-valued units move by Metropolis-adjusted Langevin steps [1]_; the
-    model tunes their size for each inverse temperature as learning goes on, and keeps it: make a new
-    model for a run that is to be repeated with the same seed.
+    model tunes their size at each inverse temperature and keeps it: make a new model for a run that
+    is to be repeated with the same seed.
 
     ``theta`` has the float parameters by the names of their fields (``"coupling"``; those of an
     energy inside another one ``"energy.coupling"``; arguments of a plain function by their own
@@ -77,6 +77,7 @@ class EnergyModel:
 
     def __init__(self, energy, learn=None):
         blocks_of(energy)  # refuse what is no energy
+        self._given = energy
         self._parameters = Parameters(energy, learn)
         self._graphs = graphs_of(self._parameters.structure, self._parameters.places)
         self._exact = ExactRoad(self._parameters, self._graphs)
@@ -86,6 +87,10 @@ class EnergyModel:
         states = (LOWEST, -LOWEST) if self._is_real else self._block.domain.states
         self._range = states[0], states[-1]
         self._step_sizes = {}
+
+    def __reduce__(self):  # what was compiled is compiled anew
+        kept = {"_step_sizes": self._step_sizes}
+        return EnergyModel, (self._given, self._parameters.learned), kept
 
     def initial(self, dtype="float64"):
         """Return the parameters the energy came with, as theta."""
@@ -101,7 +106,7 @@ class EnergyModel:
         Rows may be flat. Two-state units may be means between the two states.
         """
         x = self._rows(x)
-        return self._named(theta, self._call("statistics", theta, x, _shares(weights, len(x))))
+        return self._named(theta, self._call("statistics", theta, x, row_shares(weights, len(x))))
 
     def statistics_rows(self, theta, x):
         """``-dF/dtheta`` of each row, arrays (N, *parameter): samples of a Fisher information.
@@ -234,7 +239,7 @@ class EnergyModel:
         x = self._rows(x)
         if not np.isin(x, domain.states).all():
             raise ValueError("x must hold states, not means: flips are of states")
-        shares = _shares(weights, len(x))
+        shares = row_shares(weights, len(x))
         if domain.code_ndim:
             loss, *slopes = self._call("pseudolikelihood", theta, x, shares)
         else:
@@ -287,13 +292,3 @@ class EnergyModel:
     def _draw_hidden(self, theta, x, beta, rng):
         field = self._call("hidden_field", theta, x.astype(self._graphs.dtype))
         return draw_units(beta * field, self._hidden.domain, rng)
-
-
-def _shares(weights, n):
-    """Row weights that sum to 1."""
-    if weights is None:
-        return np.full(n, 1 / n)
-    weights = np.asarray(weights, dtype=float)
-    if weights.shape != (n,) or not weights.sum() > 0:
-        raise ValueError(f"weights must have shape ({n},) and a positive sum")
-    return weights / weights.sum()
