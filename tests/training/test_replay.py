@@ -35,7 +35,7 @@ def learned(**settings):
     return fit(model, theta, objective, SAMPLE, updates, rng, **batch).theta
 
 
-@pytest.mark.parametrize("settings", [{"reinit": 0.0, "n_steps": 5}, {"n_steps": 20}])
+@pytest.mark.parametrize("settings", [{"reinit": 0.0, "n_steps": 5}, {"n_steps": 10}])
 def test_a_normal_is_learned_by_maximum_likelihood(settings):
     """Rates of 15 / k end with an error of about sqrt(15 s / k), where s is the spread of a mean.
 
@@ -61,7 +61,7 @@ def test_unadjusted_steps_learn_another_normal():
     ("settings", "is_right"),
     [
         ({"reinit": 0.0, "start": "data"}, True),
-        ({"reinit": 0.05, "n_steps": 40}, True),
+        ({"reinit": 0.05, "n_steps": 25}, True),
         ({"reinit": 0.5, "n_steps": 1}, False),  # young chains are not where the model is
     ],
 )
