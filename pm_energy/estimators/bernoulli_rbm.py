@@ -190,14 +190,12 @@ class BernoulliRBM(RBMMixin, EnergyEstimator):
 
     def _first_theta(self, X, weights, rng):
         low = 0 if self.coding == "binary" else -1
-        n = X.shape[0]
-        if weights is None:
-            mean = np.asarray(X.mean(axis=0), float).ravel()
-        else:
-            mean = np.asarray(weights @ X, float).ravel() / weights.sum()
+        n = X.shape[0] if weights is None else float(weights.sum())
+        mean = X.mean(axis=0) if weights is None else (weights @ X) / n
+        mean = np.asarray(mean, float).ravel()
         p = (n * (mean - low) / (1 - low) + 0.5) / (n + 1)  # a constant column has a finite bias
         theta = {
-            "weights": 0.01 * rng.standard_normal((X.shape[1], self.n_components)),
+            "weights": 0.05 * rng.standard_normal((X.shape[1], self.n_components)),
             "visible_bias": logit(p) / (1 - low),
             "hidden_bias": np.zeros(self.n_components),
         }

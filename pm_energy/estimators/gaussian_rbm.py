@@ -134,21 +134,28 @@ class GaussianRBM(RBMMixin, EnergyEstimator):
         pass  # any finite number, which scikit-learn has checked
 
     def _first_theta(self, X, weights, rng):
-        """Hidden units that do little, and the data's moments for the visible ones."""
+        """Visible units with half of the data's variance, and hidden ones that make up the rest.
+
+        Hidden units that do nothing beside visible ones with all of the variance would be a saddle
+        of the likelihood, which no gradient leads away from.
+        """
         mean, scale = _moments(X, weights)
-        weights = 0.1 * rng.standard_normal((X.shape[1], self.n_components))
+        own = 0.25 if self.hidden == "binary" else 1.0  # variance of a hidden unit
+        size = np.sqrt(0.5 / (own * self.n_components))
+        weights = size * rng.standard_normal((X.shape[1], self.n_components))
         theta = {
             "weights": scale[:, None] * weights,
             "visible_bias": mean,
             "hidden_bias": np.zeros(self.n_components),
-            "log_variance": 2 * np.log(scale),
+            "log_variance": np.log(scale**2 / 2),
         }
-        theta["hidden_bias"] -= (mean / scale**2) @ theta["weights"]  # centred columns drive by 0
+        # a row at the mean drives no hidden unit
+        theta["hidden_bias"] -= (mean / np.exp(theta["log_variance"])) @ theta["weights"]
         return {name: value.astype(X.dtype) for name, value in theta.items()}
 
-    def _scaled(self, X, theta):
+    def _scaled(self, X, weights, theta):
         # v = mean + scale * u gives the same energy for units u with these parameters
-        self._mean, self._scale = (m.astype(X.dtype) for m in _moments(X, None))
+        self._mean, self._scale = (m.astype(X.dtype) for m in _moments(X, weights))
         mean, scale = self._mean, self._scale
         scaled = {
             "weights": theta["weights"] / scale[:, None],

@@ -44,7 +44,8 @@ def learn(settings, model, theta, objective, x, rng, *, weights, read, track, n_
     Fitted
     """
     solver = solver_of(settings)
-    with Progress(f"fit {type(settings).__name__}", n_epochs, settings.verbose) as progress:
+    progress = Progress(f"fit {type(settings).__name__}", n_epochs, settings.verbose)
+    with progress, np.errstate(over="ignore", invalid="ignore"):  # divergence has its own warning
         common = {"weights": weights, "decay": settings.weight_decay, "progress": progress}
         if solver == "lbfgs":
             rows = (read or dense_rows)(x, np.arange(x.shape[0]))

@@ -50,7 +50,7 @@ def read(path, kind):
             arrays = {name: file[name] for name in file.files if name != "header"}
         found = header["format"], header["class"]
         parts = header["parameters"], header["fitted"]
-    except (zipfile.BadZipFile, KeyError, TypeError, EOFError, json.JSONDecodeError) as error:
+    except (zipfile.BadZipFile, KeyError, TypeError, EOFError, ValueError) as error:
         raise ValueError(f"{path} is not an estimator saved by pm_energy: {error}") from error
     if found[0] != FORMAT:
         raise ValueError(f"{path} has format {found[0]}; this version reads format {FORMAT}")

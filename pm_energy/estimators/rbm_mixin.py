@@ -30,7 +30,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _first_theta(self, X, weights, rng):
         """Return parameters of nearly independent units with the data's means."""
 
-    def _scaled(self, X, theta):
+    def _scaled(self, X, weights, theta):
         """Return the parameters for the rows as they are learned from, and who reads the rows."""
         return theta, None
 
@@ -130,7 +130,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         )
         if goes_on and self._state["objective"].keys() == objective.state().keys():
             objective.restore(self._state["objective"])
-        theta, read = self._scaled(X, theta)
+        theta, read = self._scaled(X, weights, theta)
         track = tracker(self.track, model, X, read, weights, rng)
         before = track(theta)
         fitted = learn(
@@ -319,7 +319,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def log_partition_(self):
         """Log Z as :meth:`log_partition` finds it by default; kept once it is known."""
         check_is_fitted(self)
-        if self._log_partition is None:
+        if getattr(self, "_log_partition", None) is None:  # a cache that no file keeps
             self._log_partition = self.log_partition(random_state=self._seed)
         return self._log_partition
 

@@ -19,6 +19,7 @@ from pm_energy.training.rbm_visible import GaussianUnits, TwoStateUnits
 from pm_energy.validate import positive_int
 
 LOWER = {"binary": 0.0, "spin": -1.0}
+LARGEST_LOG = 300.0  # of a variance: squares of it are floats
 MEMORY = 0.99  # of the offsets of a centred gradient, per step
 
 
@@ -189,12 +190,16 @@ class RBMModel:
     def exact(self, theta):
         """Return log Z and the statistics under the model, summed over the smaller layer.
 
+        Log Z is infinite where a variance is too large or too small for a float.
+
         Raises
         ------
         ValueError
             If both layers, or the hidden one under Gaussian units, have more than 24 units.
         """
         if self._gaussian:
+            if np.abs(theta["log_variance"]).max() > LARGEST_LOG:
+                return np.inf, {name: np.zeros_like(value) for name, value in theta.items()}
             log_z, statistics = gaussian_moments(theta, self.lows[1])
         else:
             log_z, statistics = two_state_moments(theta, self.lows)
