@@ -20,36 +20,55 @@ from pm_energy.energies.retrieval import retrieval
 from pm_energy.energy import energy_from_function
 from pm_energy.estimators.base import EnergyEstimator
 
-DENSE = ("polynomial", "exponential")  # memories of spins
-TIE = 1e-12  # relative difference of energies that rounding may make
+TIE = 1e-12  # size, beside its terms, of a sum that rounding may make of zero
 CELLS = 32  # of the midpoint rule in the width of a Gaussian
 
 
 def _polynomial(overlaps, n, degree):
-    """Energies (...) of spins whose overlaps (..., N) with the patterns, up to n, are known."""
+    """Energies (...) of n spins whose overlaps (..., N) with the patterns are known."""
     return -n / degree * ((overlaps / n) ** degree).sum(axis=-1)
+
+
+def _polynomial_pull(rest, n, degree):
+    """Fall of the energy as the overlap with a pattern goes from one less to one more than rest."""
+    overlaps = np.arange(-n, n + 1)[:, None]
+    fall = _polynomial(overlaps - 1, n, degree) - _polynomial(overlaps + 1, n, degree)
+    return fall[(rest + n).astype(np.intp)]
 
 
 def _polynomial_energy(s, patterns, degree):
     return _polynomial(s @ patterns.T, patterns.shape[1], degree)
 
 
+def _exponential(overlaps, n, beta):
+    constant = n + np.log(overlaps.shape[1]) / beta  # spins have squares that sum to n
+    return constant - logsumexp(beta * overlaps, axis=1) / beta
+
+
+def _exponential_pull(rest, n, beta):
+    """As for the polynomial, up to a factor for each state."""
+    return np.exp(beta * (rest - rest.max(axis=1, keepdims=True)))
+
+
 def _exponential_energy(s, patterns, beta):
     return modern_hopfield.ModernHopfield(patterns, beta)(s)
 
 
-def _dense_sweep(energy_of, patterns, s):
-    """Turn each spin of each state (B, n) to where the energy is lower; a tie stays.
+DENSE = {  # memories of spins, and the parameter of their functions
+    "polynomial": (_polynomial_energy, _polynomial, _polynomial_pull, "degree"),
+    "exponential": (_exponential_energy, _exponential, _exponential_pull, "beta"),
+}
 
-    Returns the new states and the energies of the old ones.
-    """
-    s = s.copy()
+
+def _dense_sweep(energy_of, pull, patterns, parameter, s):
+    """Turn spins (B, n) to where the energy is lower; return the new ones, energies of the old."""
+    s, n = s.copy(), s.shape[1]
     overlaps = s @ patterns.T  # integers, so that updates are exact
-    energies = energy_of(overlaps)
+    energies = energy_of(overlaps, n, parameter)
     for i, pattern in enumerate(patterns.T):
-        rest = overlaps - s[:, [i]] * pattern
-        up, down = energy_of(rest + pattern), energy_of(rest - pattern)
-        gap, tie = down - up, TIE * (np.abs(up) + np.abs(down))
+        rest = overlaps - s[:, [i]] * pattern  # of the other spins
+        pulls = pull(rest, n, parameter)
+        gap, tie = pulls @ pattern, TIE * np.abs(pulls).sum(axis=1)
         s[:, i] = np.where(gap > tie, 1.0, np.where(gap < -tie, -1.0, s[:, i]))
         overlaps = rest + s[:, [i]] * pattern
     return s, energies
@@ -116,9 +135,8 @@ class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         What is stored: scaled, or as spins, where the memory asks for it; in float32 if X was.
     coefficients_ : ndarray of float64, shape (n_basis, n_features)
         B, of "continuous" only.
-    n_features_in_ : int
-    feature_names_in_ : ndarray of str
-        Where X had names.
+    n_features_in_, feature_names_in_
+        As scikit-learn's.
 
     References
     ----------
@@ -201,18 +219,16 @@ class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
     def recall(self, X):
         """Update from the rows of X until no unit moves by more than ``tol``.
 
-        Returns
-        -------
-        Retrieval
-            ``states``, ``energies`` of the start and after each update, shape (n_updates + 1,
-            n_samples), and for each row ``converged`` and ``updates``.
+        Returns a ``Retrieval``: ``states``, ``energies`` (n_updates + 1, n_samples) of the start
+        and after each update, and for each row ``converged`` and ``updates``.
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
         starts = X.astype(np.float64)
         if self.memory in DENSE:
-            patterns = self.patterns_.astype(np.float64)
-            sweep = partial(_dense_sweep, self._energy_of_overlaps, patterns)
+            _, energy_of, pull, name = DENSE[self.memory]
+            patterns, parameter = self.patterns_.astype(np.float64), getattr(self, name)
+            sweep = partial(_dense_sweep, energy_of, pull, patterns, parameter)
             found = retrieval(sweep, starts, self.tol, self.max_updates)
         else:
             found = self.energy_.retrieve(starts, tol=self.tol, max_updates=self.max_updates)
@@ -227,10 +243,9 @@ class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         return pairwise_distances_argmin(self.transform(X), self.patterns_)
 
     def score(self, X, y=None):
-        """Return how well retrieval from the rows of X ends at the pattern next to them.
+        """Return minus the mean squared distance of what is retrieved from where it should end.
 
-        Minus the mean squared distance of what is retrieved from the stored pattern that is nearest
-        to the start: 0 at best.
+        That is the stored pattern nearest to the start. 0 is the best.
         """
         states, X = self.transform(X), self._read(X, reset=False)
         nearest = self.patterns_[pairwise_distances_argmin(X, self.patterns_)]
@@ -262,12 +277,9 @@ class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         memories = self.memories_
         if self.memory not in DENSE:
             return modern_hopfield.ModernHopfield(memories, self.beta)
-        function, parameter = {
-            "polynomial": (_polynomial_energy, {"degree": self.degree}),
-            "exponential": (_exponential_energy, {"beta": self.beta}),
-        }[self.memory]
-        shape = memories.shape[1:]
-        return energy_from_function(function, Spin(), shape, patterns=memories, **parameter)
+        function, *_, name = DENSE[self.memory]
+        parameters = {"patterns": memories, name: getattr(self, name)}
+        return energy_from_function(function, Spin(), memories.shape[1:], **parameters)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -286,11 +298,3 @@ class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         rows = np.concatenate([functions, np.sqrt(self.ridge) * np.eye(self.n_basis)])
         targets = np.pad(patterns.astype(np.float64), ((0, self.n_basis), (0, 0)))
         return np.linalg.lstsq(rows, targets)[0]
-
-    def _energy_of_overlaps(self, overlaps):
-        n = self.n_features_in_
-        if self.memory == "polynomial":
-            return _polynomial(overlaps, n, self.degree)
-        # the constants of the formula at spins, whose squares sum to n
-        constant = n + np.log(overlaps.shape[1]) / self.beta
-        return constant - logsumexp(self.beta * overlaps, axis=1) / self.beta

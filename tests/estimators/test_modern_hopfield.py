@@ -7,6 +7,7 @@ import pymc as pm
 import pytest
 from scipy.integrate import quad_vec
 from scipy.special import softmax
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -155,6 +156,28 @@ def test_recall_ends_in_minima_of_the_printed_energy(memory):
     for unit in range(9):
         other = found * np.where(np.arange(9) == unit, -1, 1)
         assert (printed(memory, other, patterns) >= energy * (1 + 1e-10)).all()
+
+
+def one_at_a_time(model, s):
+    return model.set_params(max_updates=1).transform(s)
+
+
+def all_at_once(model, s):
+    flipped = [one_at_a_time(model, s)[:, :1]]
+    for unit in range(1, s.shape[1]):  # its turn comes first if it is the first
+        order = np.roll(np.arange(s.shape[1]), -unit)
+        first = clone(model).fit(model.patterns_[:, order])
+        flipped.append(one_at_a_time(first, s[:, order])[:, :1])
+    return np.hstack(flipped)
+
+
+@pytest.mark.parametrize(("sweep", "is_right"), [(one_at_a_time, True), (all_at_once, False)])
+@pytest.mark.parametrize("memory", DENSE)
+def test_a_sweep_never_raises_the_printed_energy(memory, sweep, is_right):
+    patterns, s = random_spins(27, 40, 10), random_spins(28, 300, 10)
+    after = sweep(ModernHopfield(memory, degree=5).fit(patterns), s)
+    before, after = printed(memory, s, patterns), printed(memory, after, patterns)
+    assert (after <= before + 1e-10 * np.abs(before)).all() == is_right
 
 
 @pytest.mark.parametrize(
