@@ -1,6 +1,7 @@
 """scikit-learn estimators that learn an energy from data."""
 
 from pm_energy.estimators.bernoulli_rbm import BernoulliRBM
+from pm_energy.estimators.boltzmann_machine import BoltzmannMachine
 from pm_energy.estimators.deep_belief import sample_deep_belief
 from pm_energy.estimators.gaussian_mixture import GaussianMixtureEM
 from pm_energy.estimators.gaussian_rbm import GaussianRBM
@@ -9,6 +10,7 @@ from pm_energy.estimators.modern_hopfield import ModernHopfield
 
 __all__ = [
     "BernoulliRBM",
+    "BoltzmannMachine",
     "GaussianMixtureEM",
     "GaussianRBM",
     "HopfieldNetwork",

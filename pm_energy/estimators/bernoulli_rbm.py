@@ -71,7 +71,8 @@ class BernoulliRBM(RBMMixin, EnergyEstimator):
     tol : float
         L-BFGS stops where no entry of the gradient is larger.
     centred : bool
-        Follow the centred gradient, which does not favour one coding of the units [4]_.
+        Follow the centred gradient, which does not favour one coding of the units [4]_; with the
+        solvers "sgd", "momentum" and "nesterov".
     weight_decay : float
         Strength of the penalty ``weight_decay / 2 * sum(weights**2)``.
     track : {"auto", "log_likelihood", "pseudo_log_likelihood", "reconstruction_error"} or None

@@ -12,6 +12,7 @@ from pm_energy.training.progress import Progress
 from pm_energy.training.recipe import is_deterministic, make_schedule
 
 SOLVERS = ("auto", "lbfgs", *OPTIMISERS)
+LINEAR = ("sgd", "momentum", "nesterov")  # whose step is a multiple of gradients
 WORSE = 0.05  # share of the log-likelihood lost by learning that no noise explains
 
 
@@ -20,6 +21,15 @@ def solver_of(settings):
     if settings.solver != "auto":
         return settings.solver
     return "lbfgs" if is_deterministic(settings.objective) else "sgd"
+
+
+def follows_centred(settings):
+    """Whether the gradient is to be centred.
+
+    A solver that scales each entry by itself would tear the terms apart that make up a centred
+    gradient, and L-BFGS needs the gradient of its loss.
+    """
+    return settings.centred and solver_of(settings) in LINEAR
 
 
 def learn(settings, model, theta, objective, x, rng, *, weights, read, track, n_epochs, schedule):

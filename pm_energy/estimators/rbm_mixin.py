@@ -8,7 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from pm_energy.estimators.base import generator
-from pm_energy.estimators.learning import learn, solver_of, warn_of_failure
+from pm_energy.estimators.learning import follows_centred, learn, warn_of_failure
 from pm_energy.estimators.tracking import tracker
 from pm_energy.training.rbm_model import RBMModel
 from pm_energy.training.rbm_partition import draw_rbm, rbm_log_z
@@ -126,7 +126,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             n_chains=self.n_chains,
             n_sweeps=self.n_sweeps,
             betas=np.linspace(self._hottest() / self.n_levels, 1, self.n_levels),
-            centred=self.centred and solver_of(self) != "lbfgs",  # which needs the gradient itself
+            centred=follows_centred(self),
         )
         if goes_on and self._state["objective"].keys() == objective.state().keys():
             objective.restore(self._state["objective"])
