@@ -7,6 +7,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from pm_energy.estimators.base import generator
+from pm_energy.training.pair_flips import pseudo_log_likelihood
 from pm_energy.training.pair_model import PairModel
 from pm_energy.training.pair_partition import draw_pairs, pair_log_z
 
@@ -97,21 +98,14 @@ class BoltzmannDistribution:
     def pseudo_log_likelihood(self, X):
         """Sum over units of the log-probability of each, given the others: no likelihood [3]_.
 
-        It needs no log Z, so it serves to compare large machines.
+        It needs no log Z, so it serves to compare large machines. Hidden units are summed out.
 
         Returns
         -------
         ndarray, shape (n_samples,)
         """
         check_is_fitted(self)
-        X = self._validated(X)
-        model, theta = self._model(), self._theta
-        here, total = model.free_energy(theta, X), np.zeros(len(X))
-        for unit in range(X.shape[1]):
-            other = X.copy()
-            other[:, unit] = 1 + self._low - X[:, unit]
-            total -= np.logaddexp(0, here - model.free_energy(theta, other))
-        return total
+        return pseudo_log_likelihood(self._model(), self._theta, self._validated(X))
 
     def sample(self, n_samples=1, random_state=None):
         """Draw from the learned distribution.

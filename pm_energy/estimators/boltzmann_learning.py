@@ -1,6 +1,7 @@
 """From the settings of a Boltzmann machine to a fit."""
 
 import warnings
+from itertools import count
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -11,7 +12,6 @@ from pm_energy.estimators.learning import warn_of_failure
 from pm_energy.training.fit import fit
 from pm_energy.training.flips import FLIP_KINDS
 from pm_energy.training.full_batch import minimise
-from pm_energy.training.optimisers import Updates, make_optimiser
 from pm_energy.training.pair_lasso import minimise_l1
 from pm_energy.training.progress import Progress
 from pm_energy.training.recipe import is_deterministic, make_objective, make_schedule
@@ -129,12 +129,23 @@ def learn_pairs(settings, name, model, theta, x, weights, rng, state, n_epochs, 
         n_steps = n_epochs * -(-len(x) // settings.batch_size)
         rate = make_schedule(schedule, settings.learning_rate, n_steps)
         fitted = fit(
-            model, theta, objective, x, Updates(make_optimiser("sgd", rate), theta), rng,
+            model, theta, objective, x, _descent(rate), rng,
             weights=weights, batch_size=settings.batch_size, n_epochs=n_epochs, monitor=watch,
             progress=progress, **penalty,
         )  # fmt: skip
         warn_of_failure(fitted.failure, before, watch(fitted.theta))
     return fitted, objective.state()
+
+
+def _descent(rate):
+    """Steps against the gradient, of a length by the schedule."""
+    steps = count()
+
+    def updates(theta, gradient):
+        length = rate(next(steps))
+        return {k: (theta[k] - length * g).astype(g.dtype, copy=False) for k, g in gradient.items()}
+
+    return updates
 
 
 def _distinct(x, weights):

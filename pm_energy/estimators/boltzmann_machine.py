@@ -4,6 +4,7 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
@@ -159,7 +160,7 @@ class BoltzmannMachine(
         n_levels=10,
         batch_size=100,
         n_iter=200,
-        tol=1e-6,
+        tol=1e-5,
         warm_start=False,
         verbose=0,
         random_state=None,
@@ -188,7 +189,7 @@ class BoltzmannMachine(
 
         Parameters
         ----------
-        X : array_like, shape (n_samples, n_features)
+        X : array_like or sparse matrix, shape (n_samples, n_features)
         y : None
             Ignored.
         sample_weight : array_like, shape (n_samples,), optional
@@ -257,7 +258,12 @@ class BoltzmannMachine(
         return self
 
     def _validated(self, X, reset=False):
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=reset)
+        floats = (np.float64, np.float32)
+        X = validate_data(self, X, accept_sparse="csr", dtype=floats, reset=reset)
+        if issparse(X):
+            if self.coding == "spin":
+                raise ValueError("coding='spin' has no zeros to leave out: pass a dense array")
+            X = X.toarray()
         if X.size and (X.min() < self._low or X.max() > 1):
             raise ValueError(
                 f"X must lie between {self._low} and 1 (states of the units, or their means), got "
@@ -268,5 +274,6 @@ class BoltzmannMachine(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self.coding == "binary"
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

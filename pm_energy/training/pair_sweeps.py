@@ -5,12 +5,14 @@ import numpy as np
 from pm_energy.energies.sites import neighbours
 from pm_energy.kernels.lanes_graph import (
     LANES,
-    LanesGraph,
+    SITES_AT_ONCE,
+    DenseLanes,
     lanes_graph,
     pack_lanes,
     unpack_lanes,
 )
 from pm_energy.kernels.lanes_sweeps import lanes_sweeps
+from pm_energy.kernels.lanes_vector import empty_on_cache_lines
 
 
 def draw_spins(rng, means):
@@ -40,8 +42,12 @@ class SpinSweeps:
 
     def __init__(self, edges, n):
         self.rows = neighbours(edges, n)
-        layout = self._lay_out(np.ones(len(edges)), np.zeros(n), None)
-        self._layout = layout if isinstance(layout, LanesGraph) else None
+        self._layout = self._lay_out(np.ones(len(edges)), np.zeros(n), None)
+        self._places = None  # of the couplings in a table of blocks
+        if isinstance(self._layout, DenseLanes):
+            indptr, j, _ = self.rows
+            i = np.repeat(np.arange(n), np.diff(indptr))
+            self._places = (j // SITES_AT_ONCE * n + i) * SITES_AT_ONCE + j % SITES_AT_ONCE
 
     def __call__(self, rng, spins, coupling, field, n_sweeps=1, beta=1.0, free=None):
         """Resample spins one by one, in place.
@@ -66,9 +72,15 @@ class SpinSweeps:
         spins[...] = unpack_lanes(state)[: len(spins)]
 
     def _graph(self, coupling, field, free):
-        if self._layout is None or free is not None:
+        """What a heat bath reads of a graph; to lay it out afresh would cost more than a sweep."""
+        if free is not None:
             return self._lay_out(coupling, field, free)
-        strengths = (2 * coupling)[self.rows[2]].astype(np.float32)  # all that a heat bath reads
+        strengths = (2 * coupling)[self.rows[2]].astype(np.float32)
+        if self._places is not None:
+            blocks = empty_on_cache_lines(self._layout.coupling.shape, np.float32)
+            blocks[...] = 0
+            blocks.reshape(-1)[self._places] = strengths
+            strengths = blocks
         return self._layout._replace(coupling=strengths, bias=(2 * field).astype(np.float32))
 
     def _lay_out(self, coupling, field, free):

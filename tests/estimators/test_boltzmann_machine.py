@@ -38,7 +38,8 @@ class OnTheLine(BoltzmannMachine):
     """Maps the real line into the domain, so that checks can run on data of any kind."""
 
     def _validated(self, X, reset=False):
-        return expit(validate_data(self, X, dtype=(np.float64, np.float32), reset=reset))
+        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset)
+        return expit(X.toarray() if sp.issparse(X) else X)
 
 
 @parametrize_with_checks([OnTheLine(), OnTheLine(objective="pcd", n_iter=2)])
@@ -149,6 +150,24 @@ def test_pseudo_log_likelihood_is_a_sum_of_conditionals():
     table = p.reshape((2,) * 4)
     wanted = sum(np.log(table / table.sum(axis=i, keepdims=True)) for i in range(4))
     np.testing.assert_allclose(machine.pseudo_log_likelihood(states), wanted.ravel(), atol=1e-12)
+
+
+def test_pseudo_log_likelihood_sums_out_hidden_units():
+    machine = BoltzmannMachine(1, coding="spin", l2=0.1, random_state=0).fit(ring_data(500))
+    states, _ = pme.exact.distribution(pme.Ising(0.0, graph=RING))
+    table = np.exp(machine.score_samples(states)).reshape((2,) * 4)
+    assert table.sum() == pytest.approx(1, abs=1e-12)
+    wanted = sum(np.log(table / table.sum(axis=i, keepdims=True)) for i in range(4))
+    np.testing.assert_allclose(machine.pseudo_log_likelihood(states), wanted.ravel(), atol=1e-12)
+
+
+def test_sparse_rows_are_rows():
+    X = ring_data(200, "binary")
+    dense, sparse = (BoltzmannMachine(graph=RING).fit(x) for x in (X, sp.csr_array(X)))
+    np.testing.assert_array_equal(dense.couplings_, sparse.couplings_)
+    np.testing.assert_array_equal(dense.score_samples(X), dense.score_samples(sp.csr_matrix(X)))
+    with pytest.raises(ValueError, match="pass a dense array"):
+        BoltzmannMachine(coding="spin").fit(sp.csr_array(X))
 
 
 def test_samples_follow_the_distribution():

@@ -46,7 +46,7 @@ def small():
 )
 @pytest.mark.parametrize(("rows", "is_right"), [("together", True), ("shuffled", False)])
 def test_couplings_of_a_known_graph_are_recovered(small, settings, rows, is_right):
-    """Standard errors are near 1 / sqrt(3000), 6% of the coupling; unrelated columns recover none."""
+    """Standard errors are near 1 / sqrt(3000), 6% of the coupling; shuffled columns have none."""
     lattice, X = small
     if rows == "shuffled":
         X = np.random.default_rng(1).permuted(X, axis=0)

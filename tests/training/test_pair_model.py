@@ -10,9 +10,13 @@ from scipy.special import expit, logsumexp
 
 import pm_energy as pme
 from pm_energy.compile import ONCE, compile_function
+from pm_energy.energies.sites import neighbours
 from pm_energy.exact.enumeration import state_number
+from pm_energy.kernels.lanes_graph import lanes_graph, pack_lanes, unpack_lanes
+from pm_energy.kernels.lanes_sweeps import lanes_sweeps
 from pm_energy.testing import check_invariance
 from pm_energy.training.likelihood import ContrastiveDivergence, ExactLikelihood
+from pm_energy.training.pair_coding import coded_theta, spin_theta
 from pm_energy.training.pair_exact import enumerate_spins
 from pm_energy.training.pair_model import PairModel
 
@@ -203,6 +207,21 @@ def test_sweeps_leave_the_joint_distribution_invariant(coding, beta, is_right):
             check_invariance(update, states, p, number)
 
 
+@pytest.mark.parametrize("edges", [None, pme.Lattice((3, 5)).edges], ids=["dense", "sparse"])
+def test_sweeps_are_those_of_the_kernel(edges):
+    """The layout of a graph is kept: new couplings must go where they belong."""
+    model, rng = PairModel(15, edges=edges, coding="spin"), np.random.default_rng(1)
+    chains = model.start({}, rng, n=64)
+    for _ in range(2):
+        theta = {"couplings": rng.normal(size=len(model.edges)), "bias": rng.normal(size=15)}
+        indptr, indices, bond = neighbours(model.edges, 15)
+        graph = lanes_graph(indptr, indices, 2 * theta["couplings"][bond], 2 * theta["bias"])
+        state = pack_lanes(chains["units"])
+        lanes_sweeps(np.random.default_rng(2), state, graph, 0.7, 3)
+        model.sweep(theta, chains, np.random.default_rng(2), n_sweeps=3, beta=0.7)
+        np.testing.assert_array_equal(chains["units"], unpack_lanes(state))
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 def test_chains_estimate_the_model_s_statistics(coding):
     model, theta = case("visible", coding)
@@ -248,8 +267,6 @@ def test_contrastive_divergence_stands_still_at_the_truth():
 
 
 def test_the_coding_changes_energies_by_a_constant_and_gradients_by_the_chain_rule():
-    from pm_energy.training.pair_coding import coded_theta, spin_theta
-
     binary, theta = case("clusters", "binary")
     spin = case("clusters", "spin")[0]
     *spins, offset = spin_theta(theta, binary.edges, "binary")
