@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from pm_energy.estimators.base import EnergyEstimator
 from pm_energy.estimators.mixture_queries import INPUT, MixtureQueries
 from pm_energy.estimators.mixture_runs import as_rows, best_run, ladder, rows_that_count
-from pm_energy.estimators.mixture_start import INIT_PARAMS, PARTS, Given
+from pm_energy.estimators.mixture_start import INIT_PARAMS, PARTS, Given, covariance_shape
 from pm_energy.training.em_coordinates import data_coordinates
 from pm_energy.training.em_mixture import SMALLEST_SHARE, collapsed
 
@@ -45,14 +45,16 @@ class GaussianMixtureEM(MixtureQueries, DensityMixin, EnergyEstimator):
     n_init : int
         Runs from different starts; the best is kept.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}
-        How rows are assigned to components at the start.
+        How rows are assigned to components at the start: to clusters, to the nearest of rows drawn
+        far apart, at random in parts, or to the nearest of rows drawn at random.
     weights_init : array_like, shape (n_components,), optional
     means_init : array_like, shape (n_components, n_features), optional
     covariances_init, precisions_init : array_like, optional
         Starting covariances, or their inverses, of the shape of ``covariances_``.
     annealing : float in (0, 1), array_like or None
         Deterministic annealing [2]_ from this inverse temperature to 1 by factors of at most 1.2,
-        or by the given rising stages, the last of which is 1.
+        or by the given rising stages, the last of which is 1. It helps most where covariances are
+        known; free ones melt together at a low beta, so start at .5 or above.
     fixed : sequence of {"weights", "means", "covariances"}
         Parameters that are known, and stay exactly what ``*_init`` says.
     random_state : int, RandomState or None
@@ -201,6 +203,7 @@ class GaussianMixtureEM(MixtureQueries, DensityMixin, EnergyEstimator):
         random_state = check_random_state(self.random_state)
         going_on = self.warm_start and hasattr(self, "converged_")
         if going_on:
+            self._check_shapes(x.shape[1])
             starts = [coordinates.into(self._mixture())]
         else:
             starts = [
@@ -249,6 +252,15 @@ class GaussianMixtureEM(MixtureQueries, DensityMixin, EnergyEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+    def _check_shapes(self, d):
+        shape = covariance_shape(self.covariance_type, self.n_components, d)
+        if self.means_.shape != (self.n_components, d) or self.covariances_.shape != shape:
+            raise ValueError(
+                f"warm_start=True cannot go on from means of shape {self.means_.shape} and "
+                f"covariances of shape {self.covariances_.shape}: the number of components, their "
+                "type or X has changed. Set warm_start=False"
+            )
 
     def _keep(self, mixture, given, dtype):
         for part in PARTS:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
 from pm_energy.energies.gaussian_mixture import GaussianMixtureEnergy
 from pm_energy.estimators.base import generator
@@ -101,8 +100,7 @@ class MixtureQueries:
         mixture = self._mixture()
         coordinates = mixture_coordinates(mixture, along_axes=bool(np.isnan(X).any()))
         rows, log_scale = as_rows(coordinates, X, np.ones(len(X)))
-        with threadpool_limits(1, user_api="blas"):  # products of blocks are small
-            log_density, posterior = rows.posterior(coordinates.into(mixture))
+        log_density, posterior = rows.posterior(coordinates.into(mixture))
         return (log_density + log_scale).astype(X.dtype), posterior.astype(X.dtype)
 
     def _mixture(self):

@@ -85,19 +85,23 @@ def best_run(rows, starts, random_state, *, n_jobs, show, max_iter, betas, **set
     # how many runs share the processor
     alone = threadpool_limits(1, user_api="blas")
     with Progress("EM", total=total, show=show) as progress, alone:
-        run = delayed(
-            lambda start, rng: run_em(
+
+        def run(start, rng):
+            done = run_em(
                 rows,
                 start,
                 max_iter=max_iter,
                 betas=betas,
                 rng=rng,
-                on_step=(lambda bound: progress.advance(f"{bound:.4f}")) if show else None,
+                on_step=(lambda bound: progress.advance(f"bound {bound:.4f}")) if show else None,
                 **settings,
             )
-        )
+            for _ in range(len(betas) * max_iter - len(done.bounds) if show else 0):
+                progress.advance()  # the steps that were not needed
+            return done
+
         try:
-            found = Parallel(n_jobs=n_jobs, require="sharedmem")(map(run, starts, rngs))
+            found = Parallel(n_jobs=n_jobs, require="sharedmem")(map(delayed(run), starts, rngs))
         except CollapsedError as error:
             raise ValueError(
                 "Fitting the mixture model failed because some components have ill-defined "

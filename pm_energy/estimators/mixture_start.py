@@ -80,6 +80,11 @@ def start_mixture(z, weights, responsibilities, mixture, ridge):
     return maximise(mixture, moments, ridge)
 
 
+def covariance_shape(kind, k, d):
+    """Shape of the covariances of k components in d dimensions."""
+    return {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind]
+
+
 @dataclass(frozen=True)
 class Given:
     """Parameters that a user gives, as float64 arrays; None where they are to be found."""
@@ -101,7 +106,7 @@ class Given:
         k, d = shape
         if covariances is not None and precisions is not None:
             raise ValueError("give covariances_init or precisions_init, not both")
-        of_kind = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}[kind]
+        of_kind = covariance_shape(kind, k, d)
         if weights is not None:
             weights = _array("weights_init", weights, (k,))
             if (weights < 0.0).any() or abs(weights.sum() - 1.0) > 1e-6:

@@ -7,10 +7,9 @@ columns here, so that each feature of a block is contiguous and everything betwe
 SIMD.
 
 The expansion cancels: its absolute error is about eps tr(P) (1 + m^2) for a component of precision
-P and mean m. In coordinates where the rows have mean 0 and covariance near 1 that is harmless but
-for components much narrower than the whole. Those with tr(P) (1 + m^2) above ``CANCELLATION`` are
-*careful*: differences from their own mean are taken first, then the square, and moments are about
-that mean.
+P and mean m. Where the rows have mean 0 and covariance near 1 that is harmless but for components
+much narrower than the whole. Those above ``CANCELLATION`` are *careful*: differences from their own
+mean are taken first, then the square, and moments are about that mean.
 """
 
 from typing import NamedTuple
@@ -95,7 +94,6 @@ def mixture_moments(z, weights, terms):
     z : ndarray, shape (d, n)
         C-contiguous: one *column* a row of data.
     weights : ndarray, shape (n,)
-        How often each row counts.
     terms : Terms
 
     Returns
@@ -107,8 +105,7 @@ def mixture_moments(z, weights, terms):
         Sums of ``z - origin``; the origin is zero, or the mean of a careful component.
     second : ndarray
         Sums of products of ``z - origin``: (k, d, d) for full, (k, d) for diag, (k,) for spherical.
-        For tied, (d, d): the sum over components, or None if no component is careful; it is then
-        the scatter of all rows about zero, whatever the mixture.
+        For tied their sum (d, d), or None unless careful: it is then the scatter of all rows.
     """
     total, sums, second = _moments(z, weights, *terms, _block(terms, z))
     d = len(z)
@@ -134,9 +131,8 @@ def mixture_posterior(z, terms):
 
     Parameters
     ----------
-    z : ndarray, shape (d, n)
-        C-contiguous: one *column* a row of data.
-    terms : Terms
+    z, terms
+        As for :func:`mixture_moments`.
 
     Returns
     -------
@@ -192,8 +188,7 @@ def _fill_features(z, start, stop, kind, phi):
     elif kind == 2:
         for a in range(d):
             for i in range(phi.shape[1]):
-                phi[q, i] = phi[1 + a, i] * phi[1 + a, i]
-            q += 1
+                phi[q + a, i] = phi[1 + a, i] * phi[1 + a, i]
     elif kind == 3:
         phi[q] = 0.0
         for a in range(d):

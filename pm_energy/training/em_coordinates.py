@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+_WIDEST = 1e150
+
 
 class Mixture(NamedTuple):
     """Numbers of a mixture of k Gaussians in d dimensions."""
@@ -96,6 +98,11 @@ def data_coordinates(x, weights, kind, ridge=0.0):
     kind : {"full", "tied", "diag", "spherical"}
     ridge : float
         Variance that is added to every direction.
+
+    Raises
+    ------
+    ValueError
+        If squares of the rows overflow.
     """
     there = ~np.isnan(x)
     complete = there.all()
@@ -105,6 +112,9 @@ def data_coordinates(x, weights, kind, ridge=0.0):
         away = np.subtract(x, centre, dtype=np.float64)
         centre = centre + weights @ np.where(there, away, 0.0) / count
     away = np.subtract(x, centre, dtype=np.float64)
+    widest = np.nanmax(np.abs(away))
+    if not widest < _WIDEST:
+        raise ValueError(f"X spans {widest:.3g}, whose square overflows: rescale it")
     if complete and kind in ("full", "tied"):
         return _coordinates(centre, (away.T * weights) @ away / weights.sum(), kind, ridge)
     variance = weights @ np.where(there, away, 0.0) ** 2 / count
@@ -145,7 +155,8 @@ def _coordinates(centre, covariance, kind, ridge):
     correlation = (covariance + ridge * np.eye(len(scale))) / np.outer(scale, scale)
     values, vectors = np.linalg.eigh(correlation)
     # directions in which the rows do not extend are left at what rounding makes of them
-    root = np.sqrt(np.maximum(values, 10.0 * np.finfo(float).eps * values[-1]))
+    least = 10.0 * np.finfo(np.float64).eps * values[-1]
+    root = np.sqrt(np.maximum(values, least if least > 0.0 else 1.0))
     whiten = (vectors / root).T / scale
     return Coordinates(centre, whiten, scale[:, None] * (vectors * root), False)
 
