@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from examples import (
+    bayesian_boltzmann_machine,
     evidence,
     gaussian_samplers,
+    hopfield_capacity,
     hopfield_recall,
     infer_coupling,
     infer_on_a_graph,
@@ -14,6 +16,7 @@ from examples import (
     multimodal,
     segmentation,
     spin_glass,
+    travelling_salesman,
 )
 
 
@@ -78,7 +81,7 @@ def test_better_memories_recall_more(run):
 def test_tempering_visits_the_modes_that_nuts_does_not(run):
     result = run(multimodal, draws=1000, tune=300)
     assert result["tempered modes"] == 6 > result["NUTS modes"]
-    # four chains in a mode each are .33 from six equal modes at least; tempering: .06-.17 over seeds
+    # four chains in a mode each are .33 or more from six equal modes; tempering: .06-.17 over seeds
     assert result["tempered total variation"] < 0.27 < result["NUTS total variation"]
     # log evidence of a long run: -223.04 +- .07
     assert abs(result["evidence"].value + 223.04) < 4 * result["evidence"].mcse < 4
@@ -103,3 +106,36 @@ def test_exchange_finds_the_coupling_and_pseudolikelihood_does_not(run):
     assert result["inner draws are exact"]
     assert result["exchange"]["mean"] == pytest.approx(0.37, abs=0.1)  # .366, sd .097 by TI
     assert result["pseudolikelihood"]["mean"] > 0.8
+
+
+def test_nuts_is_as_sure_of_couplings_as_it_should_be(run):
+    result = run(bayesian_boltzmann_machine, draws=200, tune=200)
+    errors, sd = result["rms error"], result["posterior sd"]
+    covered = result["covered by 90% intervals"]
+    assert errors["exact"] < errors["maximum likelihood"]  # .095, Monte Carlo error .001, and .112
+    # each pair is counted twice: sqrt(1/2); .676 here, Monte Carlo error 2%
+    assert sd["pseudolikelihood"] / sd["exact"] == pytest.approx(0.5**0.5, abs=0.1)
+    assert covered["exact"] > 0.85 > covered["pseudolikelihood"]  # .96 and .68-.75
+    assert result["correlations inside predicted 90%"] > 0.9  # 1.0
+    assert result["largest coupling without log Z"] > 40  # 47, no chance in it
+
+
+def test_memories_hold_what_theory_says(run):
+    loads = (0.05, 0.1, 0.2, 0.3)
+    result = run(hopfield_capacity, sizes=(50, 200), loads=loads, rule_size=100, counts=(10, 300))
+    assert result["critical load"] == pytest.approx(0.1379, abs=1e-4)
+    overlaps = result["hebbian"][200]
+    assert overlaps[0] > 0.99 > 0.65 > overlaps[3]  # .44
+    at_3 = {rule: overlaps[4] for rule, overlaps in result["rules"].items()}  # load .3
+    assert at_3["hebbian"] < 0.8 < 0.95 < min(at_3["storkey"], at_3["pseudo-inverse"])
+    assert result["modern"][300][0] == (0.0, 1.0)  # beta = 1: always the mean of all patterns
+    assert result["modern"][300][-1] == (1.0, 0.0)  # beta = 20
+    assert 9 < result["needed beta"][300] < 12  # 10.3
+
+
+def test_hopfield_and_tank_need_a_penalty(run):
+    result = run(travelling_salesman, n_cities=7, instances=2, trials=20, penalties=(0.5, 2.0))
+    for method in travelling_salesman.METHODS:
+        weak, strong = result["valid"][method]
+        assert weak < 0.2 < 0.8 < strong  # 0 and 1
+        assert 1 <= result["length"][method][1] < result["random length"]  # 1.17-1.25 and 1.51
