@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pm_energy as pme
-from pm_energy.estimators.boltzmann_machine import BoltzmannMachine
+from pm_energy.estimators import BoltzmannMachine
 
 TABLE = np.array([(a, b, a & b) for a, b in product((0, 1), repeat=2)])
 UNITS = ("a0", "a1", "b0", "b1", "p0", "p1", "p2", "p3", "x", "y", "z", "carry")

@@ -14,7 +14,7 @@ from rich.progress import track
 
 import pm_energy as pme
 from pm_energy.draws import draw_states
-from pm_energy.estimators.boltzmann_machine import BoltzmannMachine
+from pm_energy.estimators import BoltzmannMachine
 
 LOW, HIGH = 0.1, 0.5  # couplings, on both sides of .3
 OBJECTIVES = {

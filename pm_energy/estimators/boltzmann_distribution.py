@@ -145,7 +145,7 @@ class BoltzmannDistribution:
 
         Examples
         --------
-        >>> from pm_energy.estimators.boltzmann_machine import BoltzmannMachine
+        >>> from pm_energy.estimators import BoltzmannMachine
         >>> X = [[0, 0], [0, 0], [1, 1], [1, 1], [0, 1], [1, 0]]
         >>> machine = BoltzmannMachine().fit(X)
         >>> rows = machine.gibbs([[1, 0]] * 1000, 10, known=[True, False], random_state=0)

@@ -106,7 +106,7 @@ class BoltzmannMachine(
     --------
     >>> import numpy as np
     >>> import pm_energy as pme
-    >>> from pm_energy.estimators.boltzmann_machine import BoltzmannMachine
+    >>> from pm_energy.estimators import BoltzmannMachine
     >>> chain = pme.Ising(graph=[[0, 1], [1, 2]], coupling=[0.5, -0.5])
     >>> X = pme.exact.draw(chain, np.random.default_rng(0), 10_000)
     >>> machine = BoltzmannMachine(coding="spin").fit(X)
@@ -260,17 +260,19 @@ class BoltzmannMachine(
     def _validated(self, X, reset=False):
         floats = (np.float64, np.float32)
         X = validate_data(self, X, accept_sparse="csr", dtype=floats, reset=reset)
-        if issparse(X):
-            if self.coding == "spin":
-                raise ValueError("coding='spin' has no zeros to leave out: pass a dense array")
-            X = X.toarray()
-        if X.size and (X.min() < self._low or X.max() > 1):
+        self._check_domain(X)
+        return X.toarray() if issparse(X) else X
+
+    def _check_domain(self, X):
+        if issparse(X) and self._low:
+            raise ValueError("coding='spin' has no zeros to leave out: pass a dense array")
+        values = X.data if issparse(X) else X
+        if values.size and (values.min() < self._low or values.max() > 1):
             raise ValueError(
                 f"X must lie between {self._low} and 1 (states of the units, or their means), got "
-                f"values from {X.min():.4g} to {X.max():.4g}. Scale it, for instance by "
+                f"values from {values.min():.4g} to {values.max():.4g}. Scale it, for instance by "
                 "sklearn.preprocessing.MinMaxScaler"
             )
-        return X
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

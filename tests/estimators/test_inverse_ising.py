@@ -5,7 +5,7 @@ import pytest
 
 import pm_energy as pme
 from pm_energy.draws import draw_states
-from pm_energy.estimators.boltzmann_machine import BoltzmannMachine
+from pm_energy.estimators import BoltzmannMachine
 
 COUPLING = 0.3
 SAMPLED = {"objective": "pcd", "batch_size": 1000, "learning_rate": 0.1, "random_state": 0}
