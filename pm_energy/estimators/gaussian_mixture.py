@@ -289,7 +289,6 @@ class GaussianMixtureEM(MixtureQueries, DensityMixin, EnergyEstimator):
         thin = np.flatnonzero(collapsed(best.mixture, coordinates.ridge("full", self.reg_covar)))
         if thin.size and "covariances" not in self.fixed:
             warn(
-                f"components {thin.tolist()} have collapsed onto rows in which they do not extend; "
-                "only reg_covar keeps their densities finite: use fewer n_components, another "
-                "covariance_type or a larger reg_covar"
+                f"components {thin.tolist()} have collapsed: only reg_covar keeps their densities "
+                "finite. Use fewer n_components, another covariance_type or a larger reg_covar"
             )
