@@ -1,8 +1,10 @@
 """Restricted Boltzmann machines as estimators: what they learn, draw, score and keep."""
 
+import tracemalloc
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 from scipy.integrate import simpson
@@ -217,16 +219,28 @@ def test_learning_goes_on():
     assert np.isfinite(parts.score(X))
 
 
-def test_it_works_with_the_tools_of_scikit_learn():
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(load_digits().data[:80, 20:30]).add_prefix("pixel ")
-    pipeline = make_pipeline(MinMaxScaler(clip=True), pme.BernoulliRBM(3, n_iter=3, random_state=0))
+@pytest.mark.parametrize("estimator", [pme.BernoulliRBM, pme.GaussianRBM])
+def test_it_works_with_the_tools_of_scikit_learn(estimator):
+    frame = pd.DataFrame(load_digits().data[:80, 20:30]).add_prefix("pixel ")
+    pipeline = make_pipeline(MinMaxScaler(clip=True), estimator(3, n_iter=3, random_state=0))
+    name = estimator.__name__.lower()
     assert np.isfinite(cross_val_score(pipeline, frame, cv=2)).all()
-    search = GridSearchCV(pipeline, {"bernoullirbm__n_components": [1, 3]}, cv=2).fit(frame)
+    search = GridSearchCV(pipeline, {f"{name}__n_components": [1, 3]}, cv=2).fit(frame)
     assert np.isfinite(search.best_score_)
     hidden = pipeline.set_output(transform="pandas").fit(frame).transform(frame)
-    assert list(hidden.columns) == ["bernoullirbm0", "bernoullirbm1", "bernoullirbm2"]
+    assert list(hidden.columns) == [f"{name}0", f"{name}1", f"{name}2"]
     assert hidden.index.equals(frame.index)
+
+
+def test_learning_needs_less_memory_than_the_data():
+    X = (np.random.default_rng(0).random((10_000, 784)) < 0.2).astype(np.float32)
+    machine = pme.BernoulliRBM(32, n_iter=1, batch_size=100, track=None, random_state=0)
+    machine.fit(X[:100])
+    tracemalloc.start()
+    machine.fit(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.8 * X.nbytes
 
 
 def test_a_deep_belief_network_draws_from_top_down():
