@@ -13,6 +13,7 @@ from examples import (
     infer_on_a_graph,
     inpainting,
     ising_transition,
+    mixture,
     multimodal,
     segmentation,
     spin_glass,
@@ -139,3 +140,12 @@ def test_hopfield_and_tank_need_a_penalty(run):
         weak, strong = result["valid"][method]
         assert weak < 0.2 < 0.8 < strong  # 0 and 1
         assert 1 <= result["length"][method][1] < result["random length"]  # 1.17-1.25 and 1.51
+
+
+def test_mixtures_bear_missing_entries_and_annealing_finds_more(run):
+    small = {"counts": (1, 2, 3), "shares": (0.0, 0.3), "repeats": 2, "runs": 10, "n_init": 2}
+    result = run(mixture, **small)
+    assert result["best"][1:] == ("full", 2)
+    rand, lost = result["rand"], result["lost"]
+    assert rand["EM over what is there"][1] > rand["holes set to the mean"][1]
+    assert sum(lost["annealed"]) < sum(lost["plain"])
