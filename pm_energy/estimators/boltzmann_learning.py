@@ -5,6 +5,7 @@ from itertools import count
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from pm_energy.energies.read_sites import read_graph
 from pm_energy.energies.sites import Complete, Graph
@@ -64,7 +65,8 @@ def first_theta(model, x, weights, rng):
     gradient of a parity is smaller still.
     """
     n = len(x) if weights is None else weights.sum()
-    mean = np.average(x, axis=0, weights=weights) * n / (n + 1)  # a constant column: finite bias
+    mean = np.average(x, axis=0, weights=weights).astype(float)
+    mean *= n / (n + 1)  # a constant column has a finite bias
     to_hidden = (model.edges >= model.n_visible).any(axis=1)
     bias = np.zeros(model.n)
     bias[: model.n_visible] = np.arctanh(mean)
@@ -109,32 +111,41 @@ def learn_pairs(settings, name, model, theta, x, weights, rng, state, n_epochs, 
     )  # fmt: skip
     if state is not None and state.keys() == objective.state().keys():
         objective.restore(state)
-    penalty = {"decay": settings.l2, "decayed": ("couplings",)}
     with Progress("fit BoltzmannMachine", n_epochs, settings.verbose) as progress:
         if not by_batches:
-            rows = np.asfortranarray(x), weights
-            if model.n_visible <= SMALL:
-                rows = _distinct(x, weights)
-            limits = {"max_iter": n_epochs, "tol": settings.tol, "progress": progress}
-            if settings.l1:
-                fitted = minimise_l1(
-                    model, theta, objective, *rows, l1=settings.l1, decay=settings.l2, **limits
-                )
-            else:
-                fitted = minimise(model, theta, objective, *rows, **penalty, **limits)
-            _warn(fitted, n_epochs)
+            fitted = _by_lbfgs(settings, model, theta, objective, x, weights, n_epochs, progress)
             return fitted, objective.state()
         watch = _watcher(model, x, weights, rng)
         before = watch(theta)
         n_steps = n_epochs * -(-len(x) // settings.batch_size)
         rate = make_schedule(schedule, settings.learning_rate, n_steps)
-        fitted = fit(
-            model, theta, objective, x, _descent(rate), rng,
-            weights=weights, batch_size=settings.batch_size, n_epochs=n_epochs, monitor=watch,
-            progress=progress, **penalty,
-        )  # fmt: skip
+        with np.errstate(over="ignore", invalid="ignore"):  # told once, when learning has diverged
+            fitted = fit(
+                model, theta, objective, x, _descent(rate), rng,
+                weights=weights, batch_size=settings.batch_size, n_epochs=n_epochs, monitor=watch,
+                decay=settings.l2, decayed=("couplings",), progress=progress,
+            )  # fmt: skip
         warn_of_failure(fitted.failure, before, watch(fitted.theta))
     return fitted, objective.state()
+
+
+def _by_lbfgs(settings, model, theta, objective, x, weights, n_iter, progress):
+    rows = _distinct(x, weights) if model.n_visible <= SMALL else (np.asfortranarray(x), weights)
+    common = {"max_iter": n_iter, "tol": settings.tol, "progress": progress}
+    with threadpool_limits(1, user_api="blas"):  # threads take far longer over its tiny matrices
+        if settings.l1:
+            fitted = minimise_l1(
+                model, theta, objective, *rows, l1=settings.l1, decay=settings.l2, **common
+            )
+        else:
+            fitted = minimise(
+                model, theta, objective, *rows, decay=settings.l2, decayed=("couplings",), **common
+            )
+    if fitted.failure:
+        _warn(f"learning diverged: {fitted.failure}. Add a penalty by l2")
+    elif fitted.n_epochs >= n_iter:
+        _warn(f"learning has not converged in n_iter={n_iter} iterations: raise n_iter or tol")
+    return fitted
 
 
 def _descent(rate):
@@ -174,11 +185,5 @@ def _watcher(model, x, weights, rng):
     return watch
 
 
-def _warn(fitted, most):
-    if fitted.failure:
-        text = f"learning diverged: {fitted.failure}. Add a penalty by l2"
-    elif fitted.n_epochs >= most:
-        text = f"learning has not converged in n_iter={most} iterations: raise n_iter or tol"
-    else:
-        return
-    warnings.warn(text, ConvergenceWarning, stacklevel=4)
+def _warn(text):
+    warnings.warn(text, ConvergenceWarning, stacklevel=7)  # where fit was called

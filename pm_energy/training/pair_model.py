@@ -171,8 +171,6 @@ class PairModel:
             The units that move; all by default.
         """
         coupling, field, _ = self.spin_theta(theta)
-        if not (np.isfinite(coupling).all() and np.isfinite(field).all()):
-            return  # learning has diverged, and the fit loop will say so
         spins = spins_of(chains["units"], self.coding)
         self.sweeps(rng, spins, coupling, field, n_sweeps, beta, free)
         chains["units"][...] = coded(spins, self.coding)

@@ -14,6 +14,8 @@ from pm_energy.kernels.lanes_graph import (
 from pm_energy.kernels.lanes_sweeps import lanes_sweeps
 from pm_energy.kernels.lanes_vector import empty_on_cache_lines
 
+LARGEST = 1e30  # coupling or field that float32 can hold with room to spare
+
 
 def draw_spins(rng, means):
     """Draw spins, int8, with the given means."""
@@ -52,6 +54,9 @@ class SpinSweeps:
     def __call__(self, rng, spins, coupling, field, n_sweeps=1, beta=1.0, free=None):
         """Resample spins one by one, in place.
 
+        Beyond any sensible number, or with NaN, they stay as they are: learning has diverged, and
+        the fit loop will say so.
+
         Parameters
         ----------
         rng : numpy.random.Generator
@@ -63,6 +68,8 @@ class SpinSweeps:
         free : ndarray of int, optional
             The units that move; all by default.
         """
+        if not max(np.abs(v).max(initial=0.0) for v in (coupling, field)) < LARGEST:
+            return
         padded = np.ones((-(-len(spins) // LANES) * LANES, len(field)), np.int8)
         padded[: len(spins)] = spins
         betas = np.zeros(len(padded))

@@ -289,7 +289,7 @@ def test_learning_goes_on():
     for _ in range(40):
         online.partial_fit(X)
     assert machine.score(X) - online.score(X) < 0.01
-    deterministic = BoltzmannMachine(graph=RING, coding="spin", learning_rate=0.3)
+    deterministic = BoltzmannMachine(graph=RING, coding="spin", **{**FAST, "learning_rate": 0.3})
     for _ in range(20):
         deterministic.partial_fit(X)
     assert machine.score(X) - deterministic.score(X) < 0.01
@@ -362,8 +362,11 @@ def test_constant_columns_and_single_rows_have_finite_parameters():
         assert drawn[:, 0].mean() > 0.99
 
 
-def test_divergence_is_noticed_and_the_last_good_parameters_are_kept():
-    machine = BoltzmannMachine(objective="pcd", learning_rate=1e7, n_iter=5, batch_size=10)
+@pytest.mark.parametrize("settings", [{}, {"n_hidden": 2, "positive": "gibbs", "l2": 1.0}])
+@pytest.mark.parametrize("objective", ["pcd", "cd"])
+def test_divergence_is_noticed_and_the_last_good_parameters_are_kept(objective, settings):
+    diverging = {"learning_rate": 1e7, "n_iter": 5, "batch_size": 1, "random_state": 0}
+    machine = BoltzmannMachine(objective=objective, **diverging, **settings)
     with pytest.warns(ConvergenceWarning, match="learning diverged"):
         machine.fit(ring_data(100, "binary"))
     assert np.isfinite(machine.couplings_).all()
