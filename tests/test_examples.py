@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from examples import (
+    and_gate,
     bayesian_boltzmann_machine,
     evidence,
     gaussian_samplers,
@@ -12,6 +13,7 @@ from examples import (
     infer_coupling,
     infer_on_a_graph,
     inpainting,
+    inverse_ising,
     ising_transition,
     mixture,
     multimodal,
@@ -149,3 +151,21 @@ def test_mixtures_bear_missing_entries_and_annealing_finds_more(run):
     rand, lost = result["rand"], result["lost"]
     assert rand["EM over what is there"][1] > rand["holes set to the mean"][1]
     assert sum(lost["annealed"]) < sum(lost["plain"])
+
+
+def test_couplings_and_graph_are_recovered_from_states(run):
+    result = run(inverse_ising, side=6, n_states=3000, l1=0.03)
+    for objective in ("pseudo-likelihood", "probability flow", "persistent CD"):
+        assert result[objective] < 0.12  # relative error: .071, .072, .093
+    assert result["weakest bond"] > 0  # .066
+    assert result["strongest false bond"] < 0.15  # .053; half a bond
+
+
+def test_a_gate_runs_backwards(run):
+    result = run(and_gate, n_draws=1000)
+    assert result["probability of right states"] > 0.99
+    assert max(result["forwards"][:3]) < 0.03 < 0.95 < result["forwards"][3]
+    np.testing.assert_allclose(result["backwards"][0][:3], 1 / 3, atol=0.1)
+    assert result["backwards"][1][3] > 0.95
+    np.testing.assert_allclose(result["least energy"], (0, 16), atol=1e-6)
+    assert result["factors"][6][2][3] + result["factors"][6][3][2] > 0.9

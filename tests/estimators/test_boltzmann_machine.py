@@ -14,7 +14,6 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import pm_energy as pme
 from pm_energy.estimators import BoltzmannMachine
@@ -31,23 +30,6 @@ def ring_data(n, coding="spin", seed=0):
     ring = pme.Ising(np.array([0.6, -0.4, 0.5, 0.3]), 0.2, graph=RING)
     s = pme.exact.draw(ring, np.random.default_rng(seed), n).astype(float)
     return s if coding == "spin" else (s + 1) / 2
-
-
-class OnTheLine(BoltzmannMachine):
-    """Maps the real line into the domain, so that checks can run on data of any kind."""
-
-    def _check_domain(self, X):
-        """Anything goes."""
-
-    def _validated(self, X, reset=False):
-        return expit(super()._validated(X, reset))
-
-
-@parametrize_with_checks([OnTheLine(), OnTheLine(objective="pcd", n_iter=2)])
-def test_conventions_of_scikit_learn(estimator, check):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        check(estimator)
 
 
 @pytest.mark.parametrize("coding", CODINGS)

@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from pm_energy.estimators import (
     BernoulliRBM,
+    BoltzmannMachine,
     GaussianMixtureEM,
     GaussianRBM,
     HopfieldNetwork,
@@ -61,7 +62,7 @@ DOMAIN = dict.fromkeys(
 )
 
 
-class SquashedRBM(BernoulliRBM):
+class Squashed:
     """Takes any data, by a function that keeps zeros."""
 
     def _check_domain(self, X):
@@ -74,11 +75,21 @@ class SquashedRBM(BernoulliRBM):
         return X
 
 
+class SquashedRBM(Squashed, BernoulliRBM):
+    """For data of any size."""
+
+
+class SquashedMachine(Squashed, BoltzmannMachine):
+    """For data of any size."""
+
+
 CASES = [
-    (GaussianRBM(2, n_iter=2), STOCHASTIC),
-    (GaussianRBM(2, n_iter=2, objective="exact", solver="lbfgs"), {}),
+    (GaussianRBM(2, n_iter=2, objective="exact"), {}),
     (BernoulliRBM(2, n_iter=2), STOCHASTIC | DOMAIN),
     (SquashedRBM(2, n_iter=2), STOCHASTIC),
+    (BoltzmannMachine(), {k: why for k, why in DOMAIN.items() if "transformer" not in k}),
+    (SquashedMachine(), {}),
+    (SquashedMachine(2, n_iter=2), STOCHASTIC),
     (GaussianMixtureEM(1), {}),
     (HopfieldNetwork(), {}),
     (ModernHopfield(), {}),
@@ -98,4 +109,4 @@ def test_an_estimator_keeps_the_conventions(estimator, expected):
 def test_squashing_is_what_the_docstring_says():
     X = np.array([[0.0, -3.0], [1.0, 2.0]])
     fitted = SquashedRBM(1, n_iter=1).fit(X)
-    assert fitted.n_features_in_ == 2
+    np.testing.assert_array_equal(fitted._validated(X), [[0.0, 0.75], [0.5, 2 / 3]])
