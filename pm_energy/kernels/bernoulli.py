@@ -8,48 +8,11 @@ zero, and for given u the state is a monotone function of the log-odds.
 """
 
 import numpy as np
-from numba import float32, float64, int32, int64, njit, types, uint8, uint64
+from numba import float32, float64, int64, njit, types, uint8, uint64
 from numba.extending import overload
 
+from pm_energy.kernels.exponential import exp_double, exp_single
 from pm_energy.kernels.random import LANES, next_word
-
-
-@njit(inline="always")
-def _exp_single(x):
-    """exp of 0 <= x <= 80 to 2e-7, in float32: 2^k times a Taylor polynomial on |r| < ln(2) / 2."""
-    k = np.floor(x * float32(1.4426950408889634) + float32(0.5))
-    r = x - k * float32(0.693359375) + k * float32(2.12194440e-4)  # ln 2 in two parts
-    e = float32(1 / 5040)
-    e = e * r + float32(1 / 720)
-    e = e * r + float32(1 / 120)
-    e = e * r + float32(1 / 24)
-    e = e * r + float32(1 / 6)
-    e = e * r + float32(1 / 2)
-    e = e * r + float32(1)
-    e = e * r + float32(1)
-    return e * np.int32((int32(k) + int32(127)) << int32(23)).view(np.float32)
-
-
-@njit(inline="always")
-def _exp_double(x):
-    """exp of 0 <= x <= 700 to 4e-16, in float64."""
-    k = np.floor(x * 1.4426950408889634 + 0.5)
-    r = x - k * 0.69314718036912382 - k * 1.9082149292705877e-10
-    e = 1 / 6227020800
-    e = e * r + 1 / 479001600
-    e = e * r + 1 / 39916800
-    e = e * r + 1 / 3628800
-    e = e * r + 1 / 362880
-    e = e * r + 1 / 40320
-    e = e * r + 1 / 5040
-    e = e * r + 1 / 720
-    e = e * r + 1 / 120
-    e = e * r + 1 / 24
-    e = e * r + 1 / 6
-    e = e * r + 1 / 2
-    e = e * r + 1
-    e = e * r + 1
-    return e * np.int64((int64(k) + int64(1023)) << int64(52)).view(np.float64)
 
 
 @njit(inline="always")
@@ -76,7 +39,7 @@ def _fill_of_dtype(words, log_odds, drawn):
                 x = log_odds[first + k]
                 u = (float32(halves[k]) + float32(0.5)) * float32(2.0**-31)
                 toward_rare = -u if x > float32(0) else u
-                odds = float32(1) + _exp_single(min(abs(x), float32(80)))
+                odds = float32(1) + exp_single(min(abs(x), float32(80)))
                 rare = (toward_rare > float32(0)) & (toward_rare * odds < float32(2))
                 drawn[first + k] = uint8((x > float32(0)) != rare)
 
@@ -88,7 +51,7 @@ def _fill_of_dtype(words, log_odds, drawn):
                 x = log_odds[first + k]
                 u = (float64(int64(buffer[k]) >> int64(10)) + 0.5) * 2.0**-53
                 toward_rare = -u if x > 0.0 else u
-                odds = 1.0 + _exp_double(min(abs(x), 700.0))
+                odds = 1.0 + exp_double(min(abs(x), 700.0))
                 rare = (toward_rare > 0.0) & (toward_rare * odds < 2.0)
                 drawn[first + k] = uint8((x > 0.0) != rare)
 

@@ -15,11 +15,13 @@ mean are taken first, then the square, and moments are about that mean.
 from typing import NamedTuple
 
 import numpy as np
-from numba import int64, njit
+from numba import njit
+
+from pm_energy.kernels.exponential import exp_minus
 
 KINDS = {"full": 0, "tied": 1, "diag": 2, "spherical": 3}
 CANCELLATION = 1e6  # digits lost: 6, so log-densities are good to about 1e-9
-_FAST = {"cache": True, "fastmath": {"contract"}, "error_model": "numpy", "nogil": True}
+_compiled = njit(cache=True, fastmath={"contract"}, error_model="numpy", nogil=True)
 _TABLE = 2**17  # numbers in the features of a block of rows: 1 MB stays in the cache
 
 
@@ -148,29 +150,7 @@ def _block(terms, z):
     return min(max(_TABLE // terms.theta.shape[1], 64), 512, z.shape[1])
 
 
-@njit(cache=True, inline="always")
-def _exp(x):
-    """exp of -700 <= x <= 0 to 4e-16: 2^k times a Taylor polynomial on |r| < ln(2) / 2."""
-    k = np.floor(x * 1.4426950408889634 + 0.5)
-    r = x - k * 0.69314718036912382 - k * 1.9082149292705877e-10  # ln 2 in two parts
-    e = 1 / 6227020800
-    e = e * r + 1 / 479001600
-    e = e * r + 1 / 39916800
-    e = e * r + 1 / 3628800
-    e = e * r + 1 / 362880
-    e = e * r + 1 / 40320
-    e = e * r + 1 / 5040
-    e = e * r + 1 / 720
-    e = e * r + 1 / 120
-    e = e * r + 1 / 24
-    e = e * r + 1 / 6
-    e = e * r + 1 / 2
-    e = e * r + 1
-    e = e * r + 1
-    return e * np.int64((int64(k) + int64(1023)) << int64(52)).view(np.float64)
-
-
-@njit(**_FAST)
+@_compiled
 def _fill_features(z, start, stop, kind, phi):
     """Features of rows start to stop; the rest of the block is the row 0."""
     d, size = len(z), stop - start
@@ -196,7 +176,7 @@ def _fill_features(z, start, stop, kind, phi):
                 phi[q, i] += phi[1 + a, i] * phi[1 + a, i]
 
 
-@njit(**_FAST)
+@_compiled
 def _squares(root, delta, away, square):
     """Squared norms of ``root.T @ delta``, by column."""
     np.dot(root.T, delta, away)
@@ -206,14 +186,14 @@ def _squares(root, delta, away, square):
             square[i] += away[a, i] * away[a, i]
 
 
-@njit(**_FAST)
+@_compiled
 def _subtract(phi, mean, delta):
     for a in range(mean.size):
         for i in range(phi.shape[1]):
             delta[a, i] = phi[1 + a, i] - mean[a]
 
 
-@njit(**_FAST)
+@_compiled
 def _expect(phi, terms, joint, peak, total, square, delta, away):
     """Fill ``joint`` with exp(log of weight times density - peak), and its sum over components."""
     kind, theta, careful, constants, means, roots = terms
@@ -232,8 +212,7 @@ def _expect(phi, terms, joint, peak, total, square, delta, away):
     total[:] = 0.0
     for k in range(n_components):
         for i in range(size):
-            x = joint[k, i] - peak[i]
-            joint[k, i] = _exp(x if x > -700.0 else -700.0)
+            joint[k, i] = exp_minus(peak[i] - joint[k, i])
             total[i] += joint[k, i]
     if kind == 1 and not careful[0]:  # the part that all share; it leaves responsibilities alone
         delta[:] = phi[1:]
@@ -242,7 +221,7 @@ def _expect(phi, terms, joint, peak, total, square, delta, away):
             peak[i] -= 0.5 * square[i]
 
 
-@njit(**_FAST)
+@_compiled
 def _moments(z, weights, kind, theta, careful, constants, means, roots, block):
     d, n = z.shape
     k = len(theta)
@@ -280,7 +259,7 @@ def _moments(z, weights, kind, theta, careful, constants, means, roots, block):
     return log_density, sums, second
 
 
-@njit(**_FAST)
+@_compiled
 def _posterior(z, kind, theta, careful, constants, means, roots, block):
     d, n = z.shape
     k = len(theta)

@@ -7,7 +7,7 @@ pair is done to a run of samples, as one SIMD loop. Units are spins, or their me
 import numpy as np
 from numba import njit, uint64
 
-from pm_energy.kernels.bernoulli import _exp_double
+from pm_energy.kernels.exponential import exp_double, exp_minus
 
 KINDS = ("pseudolikelihood", "ratio-matching", "probability-flow")
 FACTORS = 512  # each between 1 and 2, so their product stays far below overflow
@@ -104,7 +104,7 @@ def _pseudolikelihood(fields, units, share):
         field, unit = fields[i], units[i]
         for s in range(uint64(size)):
             cost = 2.0 * unit[s] * field[s]
-            small = 1.0 / _exp_double(min(abs(cost), 700.0))
+            small = exp_minus(abs(cost))
             total[s] += max(-cost, 0.0)
             product[s] *= 1.0 + small
             turn = (small if cost > 0.0 else 1.0) / (1.0 + small)  # sigmoid(-cost)
@@ -123,7 +123,7 @@ def _ratio_matching(fields, units, share):
         field, unit = fields[i], units[i]
         for s in range(uint64(size)):
             cost = 2.0 * unit[s] * field[s]
-            small = 1.0 / _exp_double(min(abs(cost), 700.0))
+            small = exp_minus(abs(cost))
             turn = (small if cost > 0.0 else 1.0) / (1.0 + small)
             stay = (1.0 if cost > 0.0 else small) / (1.0 + small)
             loss += share[s] * turn**2
@@ -139,7 +139,7 @@ def _flow(fields, units, share):
         field, unit = fields[i], units[i]
         for s in range(uint64(size)):
             half = unit[s] * field[s]
-            grown = _exp_double(min(abs(half), 700.0))
+            grown = exp_double(min(abs(half), 700.0))
             value = 1.0 / grown if half > 0.0 else grown
             loss += share[s] * value
             field[s] = -share[s] * unit[s] * value

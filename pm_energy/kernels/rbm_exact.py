@@ -19,7 +19,8 @@ from numba import njit, uint64
 
 from pm_energy.kernels.arguments import finite_array
 from pm_energy.kernels.binary_product import aligned_zeros
-from pm_energy.kernels.softplus import exp_minus, softplus_sum
+from pm_energy.kernels.exponential import exp_minus
+from pm_energy.kernels.softplus import softplus_sum
 
 LIMIT = 24  # units summed over
 LOW_BITS = 7  # a table for 784 units takes 0.8 MB, which fits the second-level cache

@@ -5,59 +5,12 @@ a product of factors between 1 and 2. Hundreds of these fit a float, and none ov
 """
 
 import numpy as np
-from numba import float32, int32, int64, njit, types, uint64
-from numba.extending import overload
+from numba import njit, uint64
+
+from pm_energy.kernels.exponential import exp_minus
 
 LANES = 64  # products side by side
 STRIPS = 8  # strips of LANES units to a logarithm: all factors' product is at most 2^512
-
-
-def exp_minus(x):
-    """Return exp(-x) for x >= 0, to 2e-7 in float32 and to 4e-16 in float64; in compiled code.
-
-    Without a branch or a call, so that loops around it become SIMD. Below the smallest normal
-    number it stays there.
-    """
-
-
-@overload(exp_minus, inline="always", jit_options={"fastmath": {"contract"}})
-def _exp_minus_of_dtype(x):
-    # 2^-k times a Taylor polynomial of e^r on |r| < ln(2) / 2, with ln 2 in two parts
-    def single(x):
-        y = min(x, float32(87))
-        k = np.floor(y * float32(1.4426950408889634) + float32(0.5))
-        r = k * float32(0.693359375) - y - k * float32(2.12194440e-4)
-        e = float32(1 / 5040)
-        e = e * r + float32(1 / 720)
-        e = e * r + float32(1 / 120)
-        e = e * r + float32(1 / 24)
-        e = e * r + float32(1 / 6)
-        e = e * r + float32(1 / 2)
-        e = e * r + float32(1)
-        e = e * r + float32(1)
-        return e * np.int32((int32(127) - int32(k)) << int32(23)).view(np.float32)
-
-    def double(x):
-        y = min(x, 708.0)
-        k = np.floor(y * 1.4426950408889634 + 0.5)
-        r = k * 0.69314718036912382 - y + k * 1.9082149292705877e-10
-        e = 1 / 6227020800
-        e = e * r + 1 / 479001600
-        e = e * r + 1 / 39916800
-        e = e * r + 1 / 3628800
-        e = e * r + 1 / 362880
-        e = e * r + 1 / 40320
-        e = e * r + 1 / 5040
-        e = e * r + 1 / 720
-        e = e * r + 1 / 120
-        e = e * r + 1 / 24
-        e = e * r + 1 / 6
-        e = e * r + 1 / 2
-        e = e * r + 1
-        e = e * r + 1
-        return e * np.int64((int64(1023) - int64(k)) << int64(52)).view(np.float64)
-
-    return single if x == types.float32 else double
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})

@@ -7,7 +7,8 @@ A unit with states ``low`` (0 or -1) and 1 in the field f has probabilities prop
 import numpy as np
 from numba import float64, njit, uint64
 
-from pm_energy.kernels.softplus import exp_minus, softplus_sum
+from pm_energy.kernels.exponential import exp_minus
+from pm_energy.kernels.softplus import softplus_sum
 
 
 @njit(inline="always")
