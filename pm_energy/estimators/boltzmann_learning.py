@@ -5,7 +5,6 @@ from itertools import count
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 from pm_energy.energies.read_sites import read_graph
 from pm_energy.energies.sites import Complete, Graph
@@ -13,7 +12,6 @@ from pm_energy.estimators.learning import warn_of_failure
 from pm_energy.training.fit import fit
 from pm_energy.training.flips import FLIP_KINDS
 from pm_energy.training.full_batch import minimise
-from pm_energy.training.pair_lasso import minimise_l1
 from pm_energy.training.progress import Progress
 from pm_energy.training.recipe import is_deterministic, make_objective, make_schedule
 
@@ -131,16 +129,10 @@ def learn_pairs(settings, name, model, theta, x, weights, rng, state, n_epochs, 
 
 def _by_lbfgs(settings, model, theta, objective, x, weights, n_iter, progress):
     rows = _distinct(x, weights) if model.n_visible <= SMALL else (np.asfortranarray(x), weights)
-    common = {"max_iter": n_iter, "tol": settings.tol, "progress": progress}
-    with threadpool_limits(1, user_api="blas"):  # threads take far longer over its tiny matrices
-        if settings.l1:
-            fitted = minimise_l1(
-                model, theta, objective, *rows, l1=settings.l1, decay=settings.l2, **common
-            )
-        else:
-            fitted = minimise(
-                model, theta, objective, *rows, decay=settings.l2, decayed=("couplings",), **common
-            )
+    fitted = minimise(
+        model, theta, objective, *rows, l1=settings.l1, decay=settings.l2, decayed=("couplings",),
+        max_iter=n_iter, tol=settings.tol, progress=progress,
+    )  # fmt: skip
     if fitted.failure:
         _warn(f"learning diverged: {fitted.failure}. Add a penalty by l2")
     elif fitted.n_epochs >= n_iter:

@@ -59,9 +59,14 @@ def learn(settings, model, theta, objective, x, rng, *, weights, read, track, n_
         common = {"weights": weights, "decay": settings.weight_decay, "progress": progress}
         if solver == "lbfgs":
             rows = (read or dense_rows)(x, np.arange(x.shape[0]))
-            return minimise(
+            fitted = minimise(
                 model, theta, objective, rows, max_iter=n_epochs, tol=settings.tol, **common
             )
+            if fitted.n_epochs >= n_epochs and not fitted.failure:
+                _warn(
+                    f"learning has not converged in n_iter={n_epochs} iterations: raise it or tol"
+                )
+            return fitted
         n_steps = n_epochs * -(-x.shape[0] // settings.batch_size)
         rate = make_schedule(schedule, settings.learning_rate, n_steps)
         updates = Updates(make_optimiser(solver, rate), theta)
@@ -82,15 +87,18 @@ def warn_of_failure(failure, before, after):
         What was tracked at the start and at the end.
     """
     if failure:
-        _warn(f"learning diverged: {failure}. The parameters are those of the epoch before")
+        _warn(
+            f"learning diverged: {failure}. The parameters are those of the epoch before. Lower "
+            "learning_rate"
+        )
         return
     for name in before:
         if "likelihood" in name and after[name] < before[name] - WORSE * abs(before[name]):
             _warn(
                 f"learning made the data less likely: the {name.replace('_', ' ')} fell from "
-                f"{before[name]:.4g} to {after[name]:.4g}"
+                f"{before[name]:.4g} to {after[name]:.4g}. Lower learning_rate"
             )
 
 
 def _warn(text):
-    warnings.warn(f"{text}. Lower learning_rate", ConvergenceWarning, stacklevel=4)
+    warnings.warn(text, ConvergenceWarning, stacklevel=5)  # where fit was called

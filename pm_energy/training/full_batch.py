@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from pm_energy.training.fit import Fitted, divergence, names_that_decay
 from pm_energy.training.flips import FlipObjective
@@ -17,12 +18,16 @@ def minimise(
     weights=None,
     *,
     decay=0.0,
+    l1=0.0,
     decayed=("weights",),
     max_iter=500,
     tol=1e-6,
     progress=None,
 ):
     """Minimise a loss over all parameters by L-BFGS [1]_.
+
+    With an l1 penalty each penalised parameter is the difference of two that are not negative, of
+    which the penalty is linear; so those that it holds at zero are exactly zero.
 
     Parameters
     ----------
@@ -34,12 +39,13 @@ def minimise(
     x : array or sparse matrix, shape (N, n)
     weights : array, shape (N,), optional
         Of the rows.
-    decay : float
-        Weight decay: adds ``decay / 2 * theta**2`` of the parameters named in ``decayed``.
+    decay, l1 : float
+        Strengths of the penalties ``decay / 2 * sum(theta**2)`` and ``l1 * sum(|theta|)`` of the
+        parameters named in ``decayed``.
     decayed : tuple of str
     max_iter : int
     tol : float
-        Largest entry of the gradient at which to stop.
+        Largest entry of the gradient (what bounds leave of it) at which to stop.
     progress : Progress, optional
         Advanced by an iteration at a time.
 
@@ -57,7 +63,8 @@ def minimise(
 
     References
     ----------
-    .. [1] Liu & Nocedal (1989), Mathematical Programming 45, 503-528.
+    .. [1] Byrd, Lu, Nocedal & Zhu (1995), SIAM Journal on Scientific Computing 16, 1190-1208.
+    .. [2] Ravikumar, Wainwright & Lafferty (2010), Annals of Statistics 38, 1287-1319: l1.
 
     Examples
     --------
@@ -80,25 +87,38 @@ def minimise(
     if getattr(objective, "centred", False):
         raise ValueError("a centred gradient is not that of the loss: use centred=False here")
     positive("tol", tol)
-    decayed = names_that_decay(theta, decay, decayed)
+    decayed = names_that_decay(theta, decay or l1, decayed)
     names = list(theta)
-    cuts = np.cumsum([theta[name].size for name in names])[:-1]
+    parts = [np.ravel(theta[name]).astype(float) for name in names]
+    start = np.concatenate(parts)
+    cuts = np.cumsum([part.size for part in parts])[:-1]
+    shrinks = [np.full(p.size, name in decayed) for name, p in zip(names, parts, strict=True)]
+    shrunk = np.flatnonzero(np.concatenate(shrinks))
+    split = shrunk if l1 else shrunk[:0]  # parameters that have a negative part of their own
 
-    def unpacked(flat):
-        parts = np.split(flat, cuts)
-        return {k: p.reshape(theta[k].shape) for k, p in zip(names, parts, strict=True)}
+    def joined(z):
+        """Parameters from the positive parts and, behind them, the negative ones."""
+        flat = z[: start.size].copy()
+        flat[split] -= z[start.size :]
+        return flat
 
-    def loss(flat):
-        at = unpacked(flat)
-        gradient, info = objective.gradient(model, at, x, weights, None)
+    def named(flat):
+        pieces = zip(names, np.split(flat, cuts), strict=True)
+        return {name: piece.reshape(theta[name].shape) for name, piece in pieces}
+
+    def loss(z):
+        flat = joined(z)
+        gradient, info = objective.gradient(model, named(flat), x, weights, None)
         value = info["loss"] if "loss" in info else -info["log_likelihood"]
-        for name in decayed:
-            value += 0.5 * decay * float((at[name] ** 2).sum())
-            gradient[name] = gradient[name] + decay * at[name]
-        slope = np.concatenate([np.ravel(gradient[name]) for name in names])
+        value += 0.5 * decay * float(flat[shrunk] @ flat[shrunk])
+        value += l1 * float(z[split].sum() + z[start.size :].sum())
+        slope = np.concatenate([np.ravel(gradient[name]) for name in names]).astype(float)
+        slope[shrunk] += decay * flat[shrunk]
         if not np.isfinite(value) or not np.isfinite(slope).all():
-            return np.inf, np.zeros_like(slope)  # the line search turns back
-        return value, slope
+            return np.inf, np.zeros_like(z)  # the line search turns back
+        down = l1 - slope[split]
+        slope[split] += l1
+        return value, np.concatenate([slope, down])
 
     history = []
 
@@ -107,20 +127,26 @@ def minimise(
         if progress is not None:
             progress.advance(f"loss {history[-1]:.6g}")
 
-    found = minimize(
-        loss,
-        np.concatenate([np.ravel(theta[name]).astype(float) for name in names]),
-        jac=True,
-        method="L-BFGS-B",
-        callback=watch,
-        options={
-            "maxiter": positive_int("max_iter", max_iter),
-            "maxfun": 20 * max_iter,
-            "gtol": tol,
-            "ftol": np.finfo(float).eps,
-        },
-    )
-    end = unpacked(found.x)
+    first = start.copy()
+    first[split] = np.maximum(start[split], 0)
+    bounds = np.full((start.size, 2), (-np.inf, np.inf))
+    bounds[split, 0] = 0
+    with threadpool_limits(1, user_api="blas"):  # threads take longer over its tiny matrices
+        found = minimize(
+            loss,
+            np.concatenate([first, np.maximum(-start[split], 0)]),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[*bounds, *[(0, np.inf)] * split.size] if l1 else None,
+            callback=watch,
+            options={
+                "maxiter": positive_int("max_iter", max_iter),
+                "maxfun": 20 * max_iter,
+                "gtol": tol,
+                "ftol": np.finfo(float).eps,
+            },
+        )
+    end = named(joined(found.x))
     failure = divergence(end) if np.isfinite(found.fun) else "the loss was not finite at the start"
     end = {name: value.astype(theta[name].dtype) for name, value in end.items()}
     return Fitted(end, {"loss": np.array(history)}, int(found.nit), failure)

@@ -12,6 +12,7 @@ from pm_energy.training.energy_model import EnergyModel
 from pm_energy.training.flips import FLIP_KINDS, FlipObjective
 from pm_energy.training.full_batch import minimise
 from pm_energy.training.likelihood import ContrastiveDivergence, ExactLikelihood
+from pm_energy.training.pair_model import PairModel
 from pm_energy.training.progress import Progress
 from pm_energy.training.replay import ReplayBuffer
 
@@ -85,3 +86,20 @@ def test_objectives_without_a_loss_are_refused(objective):
     case = CASES["ising graph"]
     with pytest.raises(ValueError, match=r"objective must be|centred"):
         minimise(case.model, case.theta, objective, case.states)
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.3])
+def test_l1_holds_at_zero_what_the_gradient_does_not_pull_away(strength):
+    """The conditions of Karush, Kuhn and Tucker, which hold at the optimum and nowhere else."""
+    x = np.array([[1, 1, 1], [1, 1, -1], [-1, -1, 1], [-1, -1, -1], [1, -1, 1], [1, 1, 1]])
+    model = PairModel(3, coding="spin")
+    theta = {"couplings": np.array([0.5, -0.5, 0.1]), "bias": np.zeros(3)}
+    objective, decayed = ExactLikelihood(), ("couplings",)
+    fitted = minimise(model, theta, objective, x, l1=strength, decayed=decayed, tol=1e-9)
+    gradient, _ = objective.gradient(model, fitted.theta, x, None, None)
+    couplings, pull = fitted.theta["couplings"], gradient["couplings"]
+    np.testing.assert_allclose(gradient["bias"], 0, atol=1e-7)
+    free = couplings != 0
+    assert 0 < free.sum() < 3
+    np.testing.assert_allclose(pull[free], -strength * np.sign(couplings[free]), atol=1e-7)
+    assert (np.abs(pull[~free]) < strength).all()
