@@ -12,7 +12,7 @@ from numba import float32, float64, int64, njit, types, uint8, uint64
 from numba.extending import overload
 
 from pm_energy.kernels.exponential import exp_double, exp_single
-from pm_energy.kernels.random import LANES, next_word
+from pm_energy.kernels.random import LANES, next_word, seed_words
 
 
 @njit(inline="always")
@@ -83,3 +83,33 @@ def draw_units(words, log_odds, states, flipped):
         flipped[k] = change
         flips += change
     return flips
+
+
+def draw_states(rng, log_odds, low=0.0):
+    """Draw independent units from their log-odds.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    log_odds : ndarray of float32 or float64
+        log P(upper state) / P(lower state).
+    low : float
+        Lower state; the upper one is 1.
+
+    Returns
+    -------
+    ndarray, shape and dtype of ``log_odds``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> draw_states(np.random.default_rng(0), np.array([90.0, -90.0]), low=-1)
+    array([ 1., -1.])
+    """
+    block = 2 * LANES
+    padded = np.zeros(-(-log_odds.size // block) * block, log_odds.dtype)
+    padded[: log_odds.size] = log_odds.reshape(-1)
+    drawn, flipped = np.zeros((2, padded.size), np.uint8)
+    draw_units(seed_words(rng, LANES), padded, drawn, flipped)
+    bits = drawn[: log_odds.size].reshape(log_odds.shape).astype(log_odds.dtype)
+    return bits if low == 0 else low + (1 - low) * bits

@@ -9,19 +9,12 @@ units that are on, or from subset-sum tables (see :mod:`pm_energy.kernels.binary
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import njit
 
 from pm_energy.kernels.bernoulli import draw_units
-from pm_energy.kernels.binary_product import (
-    GROUPS,
-    VECTOR_BYTES,
-    add_all_units,
-    add_listed_units,
-    aligned_zeros,
-    lists_pay,
-    tile_weights,
-)
+from pm_energy.kernels.binary_product import tile_weights
 from pm_energy.kernels.random import LANES, seed_words
+from pm_energy.kernels.rbm_layers import new_layer, new_tables, read_bits, update_fields, write_bits
 
 
 class TiledWeights(NamedTuple):
@@ -120,38 +113,6 @@ def rbm_sweeps(rng, v, h, weights, visible_bias, hidden_bias, n_sweeps=1):
     return flips
 
 
-def sample_hidden(rng, v, weights, hidden_bias):
-    """Draw h given v.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    v : ndarray of float32 or float64, shape (B, n_v)
-        Any real values: probabilities or intensities too.
-    weights : ndarray, shape (n_v, n_h)
-    hidden_bias : ndarray, shape (n_h,) or (B, n_h)
-
-    Returns
-    -------
-    h : ndarray, shape (B, n_h), dtype of ``v``
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> rng = np.random.default_rng(0)
-    >>> sample_hidden(rng, np.array([[1.0], [0.0]]), np.array([[80.0]]), [-40.0])
-    array([[1.],
-           [0.]])
-    """
-    log_odds = v @ weights + np.asarray(hidden_bias, v.dtype)
-    block = 2 * LANES
-    padded = np.zeros(-(-log_odds.size // block) * block, v.dtype)
-    padded[: log_odds.size] = log_odds.reshape(-1)
-    drawn, flipped = np.zeros((2, padded.size), np.uint8)
-    draw_units(seed_words(rng, LANES), padded, drawn, flipped)
-    return drawn[: log_odds.size].reshape(log_odds.shape).astype(v.dtype)
-
-
 def _check_layer(name, states, n_units, dtype):
     if states.ndim != 2 or states.shape[1] != n_units or not states.flags.c_contiguous:
         raise ValueError(
@@ -171,116 +132,24 @@ def _bias_rows(name, bias, states):
     return rows
 
 
-class _Layer(NamedTuple):
-    """Units of one layer for all states of the batch, in tiles; the log-odds' constant part."""
-
-    states: np.ndarray
-    flipped: np.ndarray
-    fields: np.ndarray
-    bias: np.ndarray
-
-
-@njit(cache=True)
-def _new_layer(states, bias):
-    batch, n = states.shape
-    tile = VECTOR_BYTES // states.itemsize
-    size = -(-n // tile) * batch * tile
-    byte = np.empty(1, np.uint8)
-    return _Layer(
-        aligned_zeros(size, byte), aligned_zeros(size, byte), aligned_zeros(size, states), bias
-    )
-
-
 @njit(cache=True)
 def _sweeps(words, v, h, to_hidden, to_visible, visible_bias, hidden_bias, n_sweeps):
     """Return the number of flips, or -1 or -2 if v or h is not zeros and ones."""
-    batch = len(v)
-    visible, hidden = _new_layer(v, visible_bias), _new_layer(h, hidden_bias)
-    if not _read_states(v, visible.states):
+    batch, zero = len(v), v.dtype.type(0)
+    visible, hidden = new_layer(v, visible_bias), new_layer(h, hidden_bias)
+    if not read_bits(v, zero, visible.states):
         return -1
-    if not _read_states(h, hidden.states):
+    if not read_bits(h, zero, hidden.states):
         return -2
-    tables = aligned_zeros(GROUPS * 16 * (VECTOR_BYTES // v.itemsize), v)
+    tables = new_tables(v)
     total = v_flips = 0
     v_age = h_age = -1  # flips added to the fields since they were computed afresh
     for _ in range(n_sweeps):
-        h_age = _update_fields(hidden, visible, v_flips, h_age, to_hidden, tables, batch)
+        h_age = update_fields(hidden, visible, v_flips, h_age, to_hidden, tables, batch)
         h_flips = draw_units(words, hidden.fields, hidden.states, hidden.flipped)
-        v_age = _update_fields(visible, hidden, h_flips, v_age, to_visible, tables, batch)
+        v_age = update_fields(visible, hidden, h_flips, v_age, to_visible, tables, batch)
         v_flips = draw_units(words, visible.fields, visible.states, visible.flipped)
         total += h_flips + v_flips
-    _write_states(visible.states, v)
-    _write_states(hidden.states, h)
+    write_bits(visible.states, zero, v)
+    write_bits(hidden.states, zero, h)
     return total
-
-
-@njit(cache=True)
-def _update_fields(layer, source, flips, age, weights, tables, batch):
-    """Make the layer's fields those of the source layer; return the flips added since a fresh one.
-
-    These stay below one per unit, so that rounding errors stay those of about one product.
-    """
-    fields, n_fields = layer.fields, layer.bias.shape[1]
-    states, n_units = source.states, source.bias.shape[1]
-    tile = VECTOR_BYTES // fields.itemsize
-    rows = -(-n_units // tile) * tile
-    young = 0 <= age <= batch * n_units - flips
-    if young and lists_pay(flips, n_units, n_fields, batch, tile):
-        add_listed_units(fields, states, source.flipped, weights, rows, batch)
-        return age + flips
-    n_on = 0
-    for k in range(uint64(states.size)):
-        n_on += states[k]
-    _fill_bias(fields, layer.bias, batch)
-    if lists_pay(n_on, n_units, n_fields, batch, tile):
-        add_listed_units(fields, states, states, weights, rows, batch)
-    else:
-        add_all_units(fields, states, weights, rows, batch, n_units, tables)
-    return 0
-
-
-# Indices below are unsigned: the compiler need not look for negative ones, and vectorises.
-
-
-@njit(cache=True)
-def _fill_bias(fields, bias, batch):
-    """Start each field at its bias, and the padding at -inf: a unit there never turns on."""
-    tile = VECTOR_BYTES // fields.itemsize
-    for t in range(fields.size // (batch * tile)):
-        width = min(tile, bias.shape[1] - t * tile)
-        for b in range(batch):
-            row = bias[b if len(bias) > 1 else 0]
-            at = (t * batch + b) * tile
-            for j in range(uint64(width)):
-                fields[uint64(at) + j] = row[uint64(t * tile) + j]
-            for j in range(uint64(width), uint64(tile)):
-                fields[uint64(at) + j] = -np.inf
-
-
-@njit(cache=True)
-def _read_states(layer, states):
-    """Copy (B, n) zeros and ones into tiles; return whether that is what they were."""
-    batch, n = layer.shape
-    tile = VECTOR_BYTES // layer.itemsize
-    wrong = False
-    for t in range(-(-n // tile)):
-        for b in range(batch):
-            row = layer[b]
-            at = (t * batch + b) * tile
-            for j in range(uint64(min(tile, n - t * tile))):
-                state = row[uint64(t * tile) + j]
-                states[uint64(at) + j] = state > 0
-                wrong |= (state != 0) & (state != 1)
-    return not wrong
-
-
-@njit(cache=True)
-def _write_states(states, layer):
-    batch, n = layer.shape
-    tile = VECTOR_BYTES // layer.itemsize
-    for t in range(-(-n // tile)):
-        for b in range(batch):
-            row = layer[b]
-            at = (t * batch + b) * tile
-            for j in range(uint64(min(tile, n - t * tile))):
-                row[uint64(t * tile) + j] = states[uint64(at) + j]

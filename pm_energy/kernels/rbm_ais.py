@@ -14,9 +14,10 @@ from numba import njit, uint64
 
 from pm_energy.kernels.arguments import finite_array, ladder
 from pm_energy.kernels.bernoulli import draw_units
-from pm_energy.kernels.binary_product import GROUPS, VECTOR_BYTES, aligned_zeros
+from pm_energy.kernels.binary_product import VECTOR_BYTES, aligned_zeros
 from pm_energy.kernels.random import LANES, seed_words
-from pm_energy.kernels.rbm import _new_layer, _read_states, _update_fields, _write_states, tile_rbm
+from pm_energy.kernels.rbm import tile_rbm
+from pm_energy.kernels.rbm_layers import new_layer, new_tables, read_bits, update_fields, write_bits
 from pm_energy.kernels.softplus import add_softplus_change
 
 BLOCK = 256  # runs side by side
@@ -169,30 +170,30 @@ def _anneal(rng, v, tiles, a, b, base, betas):
 def _anneal_block(words, v, to_hidden, to_visible, a, b, base, betas, log_weights):
     """Return whether v is zeros and ones."""
     batch, n_v, n_h = len(v), a.size, b.size
-    visible = _new_layer(v, a.reshape(1, n_v))
-    hidden = _new_layer(np.empty((batch, n_h), v.dtype), b.reshape(1, n_h))
-    if not _read_states(v, visible.states):
+    visible = new_layer(v, a.reshape(1, n_v))
+    hidden = new_layer(np.empty((batch, n_h), v.dtype), b.reshape(1, n_h))
+    if not read_bits(v, v.dtype.type(0), visible.states):
         return False
     tile = VECTOR_BYTES // v.itemsize
-    tables = aligned_zeros(GROUPS * 16 * tile, v)
+    tables = new_tables(v)
     log_odds = aligned_zeros(max(visible.fields.size, hidden.fields.size), v)
     v_flips = 0
     v_age = h_age = -1
     for k in range(betas.size - 1):
         old, new = betas[k], betas[k + 1]
-        h_age = _update_fields(hidden, visible, v_flips, h_age, to_hidden, tables, batch)
+        h_age = update_fields(hidden, visible, v_flips, h_age, to_hidden, tables, batch)
         _add_field(log_weights, visible.states, new - old, a, base)
         add_softplus_change(log_weights, hidden.fields, n_h, tile, batch * tile, tile, old, new)
         if k == betas.size - 2:
             break  # a move after the last weight would change nothing
         _mix(log_odds, hidden.fields, new, np.zeros_like(b), batch)
         h_flips = draw_units(words, log_odds[: hidden.fields.size], hidden.states, hidden.flipped)
-        v_age = _update_fields(visible, hidden, h_flips, v_age, to_visible, tables, batch)
+        v_age = update_fields(visible, hidden, h_flips, v_age, to_visible, tables, batch)
         _mix(log_odds, visible.fields, new, base, batch)
         v_flips = draw_units(
             words, log_odds[: visible.fields.size], visible.states, visible.flipped
         )
-    _write_states(visible.states, v)
+    write_bits(visible.states, v.dtype.type(0), v)
     return True
 
 

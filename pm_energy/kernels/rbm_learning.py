@@ -16,16 +16,14 @@ from numba import njit
 from pm_energy.kernels.bernoulli import draw_units
 from pm_energy.kernels.binary_product import tile_weights
 from pm_energy.kernels.random import LANES, seed_words
-from pm_energy.kernels.rbm import _new_layer, _update_fields
-from pm_energy.kernels.rbm_passes import (
-    add_moments,
-    from_tiles,
-    new_pairs,
+from pm_energy.kernels.rbm_layers import (
+    new_layer,
     new_tables,
     read_bits,
-    temper,
+    update_fields,
     write_bits,
 )
+from pm_energy.kernels.rbm_passes import add_moments, from_tiles, new_pairs, temper
 
 ROWS = 256  # data are read in blocks that stay in the second-level cache
 
@@ -193,36 +191,6 @@ def _run_chains(rng, v, h, weights, a, b, n_sweeps, beta, lows, pairs):
     return moments
 
 
-def draw_states(rng, log_odds, low=0.0):
-    """Draw independent units from their log-odds.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    log_odds : ndarray of float32 or float64
-        log P(upper state) / P(lower state).
-    low : float
-        Lower state; the upper one is 1.
-
-    Returns
-    -------
-    ndarray, shape and dtype of ``log_odds``
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> draw_states(np.random.default_rng(0), np.array([90.0, -90.0]), low=-1)
-    array([ 1., -1.])
-    """
-    block = 2 * LANES
-    padded = np.zeros(-(-log_odds.size // block) * block, log_odds.dtype)
-    padded[: log_odds.size] = log_odds.reshape(-1)
-    drawn, flipped = np.zeros((2, padded.size), np.uint8)
-    draw_units(seed_words(rng, LANES), padded, drawn, flipped)
-    bits = drawn[: log_odds.size].reshape(log_odds.shape).astype(log_odds.dtype)
-    return bits if low == 0 else low + (1 - low) * bits
-
-
 @njit(cache=True)
 def _sweeps(words, v, h, v_low, h_low, weights, a, b, betas, n_sweeps, pairs):
     """Sweep, and fill ``pairs`` unless it is empty; return (good, visible, hidden) means."""
@@ -230,7 +198,7 @@ def _sweeps(words, v, h, v_low, h_low, weights, a, b, betas, n_sweeps, pairs):
     flat = weights.reshape(-1)
     to_hidden = tile_weights(flat, n_v, n_h, n_h, 1)
     to_visible = tile_weights(flat, n_h, n_v, 1, n_h)
-    visible, hidden = _new_layer(v, a.reshape(1, -1)), _new_layer(h, b.reshape(1, -1))
+    visible, hidden = new_layer(v, a.reshape(1, -1)), new_layer(h, b.reshape(1, -1))
     means = np.zeros(n_v, v.dtype), np.zeros(n_h, v.dtype)
     if not read_bits(h, h_low, hidden.states):
         return False, means[0], means[1]
@@ -241,11 +209,11 @@ def _sweeps(words, v, h, v_low, h_low, weights, a, b, betas, n_sweeps, pairs):
     h_flips = v_flips = 0
     v_age = h_age = -1  # flips added to the fields since they were computed afresh
     for _ in range(n_sweeps):
-        v_age = _update_fields(visible, hidden, h_flips, v_age, to_visible, tables, batch)
+        v_age = update_fields(visible, hidden, h_flips, v_age, to_visible, tables, batch)
         if tempered:
             temper(visible.fields, betas, v_odds)
         v_flips = draw_units(words, v_odds, visible.states, visible.flipped)
-        h_age = _update_fields(hidden, visible, v_flips, h_age, to_hidden, tables, batch)
+        h_age = update_fields(hidden, visible, v_flips, h_age, to_hidden, tables, batch)
         if tempered:
             temper(hidden.fields, betas, h_odds)
         h_flips = draw_units(words, h_odds, hidden.states, hidden.flipped)
@@ -266,11 +234,11 @@ def _draw_hidden(words, v, h, v_low, h_low, weights, b):
     tables = new_tables(v)
     for first in range(0, len(v), ROWS):
         rows, drawn = v[first : first + ROWS], h[first : first + ROWS]
-        visible = _new_layer(rows, np.zeros((1, n_v), v.dtype))
-        hidden = _new_layer(drawn, b.reshape(1, -1))
+        visible = new_layer(rows, np.zeros((1, n_v), v.dtype))
+        hidden = new_layer(drawn, b.reshape(1, -1))
         if not read_bits(rows, v_low, visible.states):
             return False
-        _update_fields(hidden, visible, 0, -1, to_hidden, tables, len(rows))
+        update_fields(hidden, visible, 0, -1, to_hidden, tables, len(rows))
         draw_units(words, hidden.fields, hidden.states, hidden.flipped)
         write_bits(hidden.states, h_low, drawn)
     return True
@@ -284,11 +252,11 @@ def _data_moments(x, low, weights, b, row_weights):
     visible_mean, hidden_mean = np.zeros(n_v, x.dtype), np.zeros(n_h, x.dtype)
     for first in range(0, len(x), ROWS):
         rows = x[first : first + ROWS]
-        visible = _new_layer(rows, np.zeros((1, n_v), x.dtype))
-        hidden = _new_layer(np.empty((len(rows), n_h), x.dtype), b.reshape(1, -1))
+        visible = new_layer(rows, np.zeros((1, n_v), x.dtype))
+        hidden = new_layer(np.empty((len(rows), n_h), x.dtype), b.reshape(1, -1))
         if not read_bits(rows, low, visible.states):
             return False, pairs, visible_mean, hidden_mean
-        _update_fields(hidden, visible, 0, -1, to_hidden, tables, len(rows))
+        update_fields(hidden, visible, 0, -1, to_hidden, tables, len(rows))
         share = row_weights[first : first + ROWS]
         moments = tiled, visible_mean, hidden_mean
         add_moments(*moments, visible.states, hidden.fields, share, tables)

@@ -1,14 +1,12 @@
-"""Passes over the units of an RBM in tiles: bits in and out, and sums of their products.
+"""Passes over the units of an RBM in tiles: sums of their products, and fields at a temperature.
 
-A layer's states and fields lie in column tiles, flat (tiles, batch, tile), as in
-:mod:`pm_energy.kernels.binary_product`.
+A layer's states and fields are those of :mod:`pm_energy.kernels.rbm_layers`.
 """
 
 import numpy as np
 from numba import njit, uint64
 
 from pm_energy.kernels.binary_product import (
-    GROUPS,
     VECTOR_BYTES,
     add_all_units,
     add_listed_units,
@@ -96,12 +94,6 @@ def _turn(states, batch, n, tile):
 
 
 @njit(cache=True)
-def new_tables(like):
-    """Work space for subset sums, in the dtype of ``like``."""
-    return aligned_zeros(GROUPS * 16 * (VECTOR_BYTES // like.itemsize), like)
-
-
-@njit(cache=True)
 def new_pairs(weights):
     """Zeros in tiles of the hidden units, for :func:`from_tiles`."""
     n_v, n_h = weights.shape
@@ -130,33 +122,3 @@ def temper(fields, betas, log_odds):
         beta = betas[r % betas.size]
         for k in range(uint64(r * tile), uint64((r + 1) * tile)):
             log_odds[k] = fields[k] if fields[k] == -np.inf else beta * fields[k]
-
-
-@njit(cache=True)
-def read_bits(layer, low, states):
-    """Copy (batch, n) states into tiles; return whether all are either ``low`` or 1."""
-    batch, n = layer.shape
-    tile = VECTOR_BYTES // layer.itemsize
-    one = layer.dtype.type(1)
-    wrong = 0
-    for t in range(-(-n // tile)):
-        for b in range(batch):
-            row, to = layer[b], (t * batch + b) * tile
-            for k in range(uint64(min(tile, n - t * tile))):
-                state = row[uint64(t * tile) + k]
-                states[uint64(to) + k] = state == one
-                wrong |= (state != low) & (state != one)
-    return wrong == 0
-
-
-@njit(cache=True)
-def write_bits(states, low, layer):
-    """Copy tiles of bits into (batch, n) states, ``low`` or 1."""
-    batch, n = layer.shape
-    tile = VECTOR_BYTES // layer.itemsize
-    span = layer.dtype.type(1) - low
-    for t in range(-(-n // tile)):
-        for b in range(batch):
-            row, source = layer[b], (t * batch + b) * tile
-            for k in range(uint64(min(tile, n - t * tile))):
-                row[uint64(t * tile) + k] = low + span * states[uint64(source) + k]

@@ -4,13 +4,13 @@ import numpy as np
 from scipy.sparse import issparse
 
 from pm_energy.energies.boltzmann import RBM
+from pm_energy.kernels.bernoulli import draw_states
 from pm_energy.kernels.rbm_flips import KINDS, flip_loss
 from pm_energy.kernels.rbm_learning import (
     chain_sweeps,
     chain_sweeps_and_moments,
     data_moments,
     draw_hidden,
-    draw_states,
 )
 from pm_energy.kernels.two_state import log_traces, unit_means
 from pm_energy.training.rbm_coding import gradient_from_bits, statistics_from_bits, to_bits

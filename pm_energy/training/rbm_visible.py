@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import issparse
 
-from pm_energy.kernels.rbm_learning import draw_states
+from pm_energy.kernels.bernoulli import draw_states
 from pm_energy.kernels.two_state import unit_means
 
 

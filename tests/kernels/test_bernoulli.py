@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import binom
 
-from pm_energy.kernels.bernoulli import draw_units
+from pm_energy.kernels.bernoulli import draw_states, draw_units
 from pm_energy.kernels.random import LANES, seed_words
 
 MASK = 2**64 - 1
@@ -92,3 +92,16 @@ def test_infinite_log_odds_are_certain(dtype):
     log_odds = np.tile(np.array([np.inf, -np.inf, 1e30, -1e30], dtype), 8_000)
     words = seed_words(np.random.default_rng(6), LANES)
     np.testing.assert_array_equal(draw(words, log_odds), log_odds > 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_states_of_any_shape_and_coding(dtype, low):
+    # 200,001 draws of 3 units, binomial z below 5.1: false alarm 1e-6 over the three
+    log_odds = np.tile(np.array([0.2, -2.0, 4.0], dtype), (200_001, 1))
+    states = draw_states(np.random.default_rng(18), log_odds, low)
+    assert states.dtype == dtype
+    assert set(np.unique(states)) == {low, 1.0}
+    p = expit(log_odds[0].astype(float))
+    z = ((states == 1).mean(axis=0) - p) / np.sqrt(p * (1 - p) / len(states))
+    assert np.abs(z).max() < 5.1
