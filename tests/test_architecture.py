@@ -23,7 +23,7 @@ LAYERS = [  # from the ground up; a package counts as one
     {"forms", "log_partition", "pseudolikelihood"},
     {"roads", "cluster_roads", "graph"},
     {"draws", "random_variable", "distributions"},
-    {"paths", "partition", "information", "record", "trust"},
+    {"paths", "partition", "information", "record", "trust", "networks", "diffusion"},
     {"walkers"},
     {"training"},
     {"step_methods", "diagnostics", "hidden", "testing", "sampling", "estimators"},
