@@ -2,6 +2,7 @@
 
 from pm_energy.diagnostics.accumulate import FieldAccumulator
 from pm_energy.diagnostics.correlations import correlation_function, correlation_length
+from pm_energy.diagnostics.denoising import fisher_divergence, psnr, ssim
 from pm_energy.diagnostics.energy_histograms import energy_histograms
 from pm_energy.diagnostics.learning import (
     coupling_recovery,
@@ -31,6 +32,11 @@ from pm_energy.diagnostics.plot_maps import (
     plot_site_probabilities,
 )
 from pm_energy.diagnostics.plot_population import plot_population
+from pm_energy.diagnostics.plot_scores import (
+    plot_noise_levels,
+    plot_score_field,
+    plot_trajectories,
+)
 from pm_energy.diagnostics.plot_travel import plot_levels, plot_replicas, plot_round_trips
 from pm_energy.diagnostics.plot_work import plot_work
 from pm_energy.diagnostics.plots import (
@@ -55,12 +61,14 @@ from pm_energy.diagnostics.tempering import (
     replica_levels,
     round_trips,
 )
+from pm_energy.diagnostics.two_sample import c2st, mmd
 from pm_energy.diagnostics.work import work_profile
 from pm_energy.trust import check_tempering
 
 __all__ = [
     "FieldAccumulator",
     "binder_cumulant",
+    "c2st",
     "check_tempering",
     "communication_barrier",
     "correlation_function",
@@ -69,12 +77,14 @@ __all__ = [
     "energy_draws",
     "energy_histograms",
     "field_summaries",
+    "fisher_divergence",
     "function_of_means",
     "heat_capacity",
     "ladder_profile",
     "level_visits",
     "magnetisation",
     "mean_energy",
+    "mmd",
     "plot_barrier",
     "plot_correlation",
     "plot_couplings",
@@ -85,24 +95,29 @@ __all__ = [
     "plot_ladder",
     "plot_levels",
     "plot_marginals",
+    "plot_noise_levels",
     "plot_observables",
     "plot_population",
     "plot_replicas",
     "plot_round_trips",
     "plot_samples",
+    "plot_score_field",
     "plot_site_entropy",
     "plot_site_probabilities",
     "plot_training",
+    "plot_trajectories",
     "plot_weights",
     "plot_work",
     "population_profile",
     "posterior_mode",
+    "psnr",
     "receptive_fields",
     "replica_levels",
     "round_trips",
     "site_entropy",
     "site_probabilities",
     "site_rhat",
+    "ssim",
     "susceptibility",
     "tempering_summary",
     "training_curves",
