@@ -1,0 +1,172 @@
+"""DDPM: back through the chain of noise, one conditional Gaussian after the other."""
+
+import numpy as np
+
+from pm_energy.diffusion.checks import checked_points, in_interval
+from pm_energy.diffusion.predictions import predictor
+from pm_energy.diffusion.schedules import time_grid
+from pm_energy.diffusion.walk import walk
+
+
+def posterior(schedule, s, t):
+    r"""The distribution of an earlier point given a later one and the data.
+
+    .. math::
+
+       q(x_s | x_t, x_0) = N(a x_t + b x_0, \tilde\beta), \quad
+       \tilde\beta = \beta \sigma_s^2 / \sigma_t^2, \quad
+       \beta = \sigma_t^2 - (\alpha_t / \alpha_s)^2 \sigma_s^2
+
+    with :math:`\beta` the noise added between s and t. For steps of a variance preserving chain
+    these are DDPM's own.
+
+    Parameters
+    ----------
+    schedule : NoiseSchedule
+    s, t : float
+        Times, 0 <= s < t <= 1.
+
+    Returns
+    -------
+    a, b : float
+        Factors of x_t and of x_0 in the mean.
+    small, large : float
+        :math:`\tilde\beta` and :math:`\beta`. The first is right for data that are one point, the
+        second for a standard normal.
+
+    Raises
+    ------
+    ValueError
+        If a time is outside [0, 1] or s is not before t.
+
+    Examples
+    --------
+    >>> from pm_energy.diffusion import StraightPath, posterior
+    >>> a, b, small, large = posterior(StraightPath(), 0.0, 0.5)
+    >>> print(float(a), float(b), float(small), float(large))  # at s = 0 there is only the data
+    0.0 1.0 0.0 0.25
+    """
+    if not s < t:
+        raise ValueError(f"s must be before t, got s = {s} and t = {t}")
+    alpha_s, sigma_s = schedule.alpha(s), schedule.sigma(s)
+    alpha_t, sigma_t = schedule.alpha(t), schedule.sigma(t)
+    kept = alpha_t / alpha_s
+    large = sigma_t**2 - kept**2 * sigma_s**2
+    less = (sigma_s / sigma_t) ** 2
+    return kept * less, alpha_s * large / sigma_t**2, large * less, large
+
+
+def reverse_variance(v, small, large):
+    r"""Variance between two bounds, :math:`\exp(v \log \beta + (1 - v) \log \tilde\beta)` [1]_.
+
+    Parameters
+    ----------
+    v : float or array
+        From 0, the smaller one, to 1: what a network learns of the variance.
+    small, large : float
+        :math:`\tilde\beta` and :math:`\beta` of :func:`posterior`.
+
+    Returns
+    -------
+    float or array
+        Zero where ``small`` is and v < 1.
+
+    Raises
+    ------
+    ValueError
+        If a v is outside [0, 1] or NaN.
+
+    Examples
+    --------
+    >>> from pm_energy.diffusion import reverse_variance
+    >>> print(round(float(reverse_variance(0.5, 0.01, 0.04)), 12))  # geometric mean
+    0.02
+
+    References
+    ----------
+    .. [1] Nichol & Dhariwal (2021), ICML.
+    """
+    v = np.asarray(v, dtype=float)
+    if not ((v >= 0) & (v <= 1)).all():
+        raise ValueError("v must be in [0, 1]: 0 takes the smaller variance, 1 the larger one")
+    return np.power(large, v) * np.power(small, 1 - v)
+
+
+def ddpm(
+    predict,
+    schedule,
+    x,
+    *,
+    n_steps,
+    rng,
+    kind="score",
+    v=0.0,
+    spacing="time",
+    path=False,
+    progressbar=False,
+):
+    """Ancestral sampling, DDPM's [1]_: unbiased in the limit of many steps.
+
+    Each step draws from the posterior of :func:`posterior` with the predicted data in place of the
+    data. The last one returns the prediction itself.
+
+    Parameters
+    ----------
+    predict : callable
+        ``predict(x, t)`` of x (N, d) and a float t in (0, 1] returns (N, d).
+    schedule : NoiseSchedule
+    x : array, shape (N, d)
+        Starts at ``t_max``, as of ``schedule.prior``.
+    n_steps : int
+        Steps, and calls of ``predict``.
+    rng : numpy.random.Generator
+    kind : {"score", "noise", "data", "velocity", "v"}
+        What ``predict`` predicts.
+    v : float or callable
+        Variance of a step between the smaller one (0) and the larger one (1), see
+        :func:`reverse_variance`; a function of x and t, such as a network's, returns v of shape
+        () or (N, d).
+    spacing : {"time", "log_snr"}
+        What is equally spaced.
+    path : bool
+        Whether to return all states, shape (n_steps + 1, N, d).
+    progressbar : bool
+
+    Returns
+    -------
+    array, shape (N, d)
+
+    Raises
+    ------
+    ValueError
+        If an argument makes no sense, or ``predict`` returns NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pm_energy.diffusion import VariancePreserving, ddpm
+    >>> rng, schedule = np.random.default_rng(0), VariancePreserving()
+    >>> start = schedule.prior(rng, 1_000, 1)
+    >>> x = ddpm(lambda x, t: -x, schedule, start, n_steps=50, rng=rng)  # of a standard normal
+    >>> print(abs(x.std() - 1) < 0.1)
+    True
+
+    References
+    ----------
+    .. [1] Ho, Jain & Abbeel (2020), "Denoising diffusion probabilistic models", NeurIPS.
+    """
+    times = time_grid(schedule, n_steps, spacing)
+    data = predictor(predict, kind, "data", schedule)
+    x = checked_points("x", x)
+    share = v if callable(v) else in_interval("v", v, 0.0, 1.0)
+
+    def step(i, x):
+        t, s = times[i], times[i + 1]
+        of_x, of_data, small, large = posterior(schedule, s, t)
+        mean = of_x * x + of_data * data(x, t)
+        if s == 0:
+            return mean
+        now = share(x, t) if callable(share) else share
+        return mean + np.sqrt(reverse_variance(now, small, large)) * rng.standard_normal(x.shape)
+
+    return walk(step, x, n_steps, path=path, progressbar=progressbar)
