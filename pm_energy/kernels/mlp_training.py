@@ -1,0 +1,172 @@
+"""Regression on noisy data: the whole loop of learning a network in one compiled function.
+
+A row x0 of the data becomes ``alpha x0 + sigma eps`` at one of many levels of noise, and the
+network learns ``a x0 + b eps`` from it. Tables of (alpha, sigma, a, b, ...) over the levels make
+this denoising score matching, diffusion in any parametrisation, or flow matching: the kernel knows
+no formula of theirs.
+"""
+
+import numpy as np
+from numba import njit
+
+from pm_energy.kernels.mlp import block, propagate, propagate_back
+from pm_energy.kernels.mlp_noise import WORDS, fill_normal_single
+from pm_energy.kernels.mlp_updates import NORM_EPSILON, adam_step, sum_of_squares
+from pm_energy.kernels.random import next_word, to_unit
+
+ALPHA, SIGMA, DATA, NOISE, WEIGHT, SCALE = range(6)  # columns of the table of levels
+
+
+@njit(inline="always")
+def draw(state):
+    """Advance a stream of four words; return a uniform float64 in [0, 1)."""
+    word, s0, s1, s2, s3 = next_word(state[0], state[1], state[2], state[3])
+    state[0], state[1], state[2], state[3] = s0, s1, s2, s3
+    return to_unit(word)
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+def take_errors(outputs, targets, weights, errors):
+    """Errors of the last layer, the gradient of the loss in the outputs; return the loss.
+
+    The loss is the mean over rows of ``w_i sum_j (y_ij - target_ij)^2``.
+    """
+    rows, n = outputs.shape
+    scale = np.float32(2.0 / rows)
+    total = 0.0
+    for i in range(rows):
+        for j in range(n):
+            difference = outputs[i, j] - targets[i, j]
+            weighted = weights[i] * difference
+            total += weighted * difference
+            errors[i, j] = scale * weighted
+    return total / rows
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def make_batch(
+    state, x, labels, row_weights, levels, features, drop, chosen, noise, inputs, targets, weights
+):
+    """Draw rows, levels and labels; fill in the inputs of the network, its targets and weights.
+
+    Levels are stratified over the batch, which lowers the variance of the gradient.
+
+    Parameters
+    ----------
+    state : ndarray of uint64, shape (4,)
+        Stream of random words, advanced.
+    x : ndarray of float32, shape (N, d)
+    labels : ndarray of int64, shape (N,) or empty
+    row_weights : ndarray of float32, shape (N,) or empty
+    levels : ndarray of float32, shape (L, 6)
+    features : ndarray of float32, shape (L, K)
+        Of the time at each level.
+    drop : float
+        Probability that a label is left out.
+    chosen : ndarray of int64, shape (B,) or empty
+        Rows of the data; drawn if empty.
+    noise : ndarray of float32, shape (B, d)
+    inputs, targets, weights : ndarray of float32, shape (B, n_in), (B, d) and (B,)
+        Overwritten.
+    """
+    rows, d = noise.shape
+    n_features = features.shape[1]
+    offset = draw(state)
+    for i in range(rows):
+        row = chosen[i] if chosen.size else int(draw(state) * len(x))
+        level = min(int((i + offset) / rows * len(levels)), len(levels) - 1)
+        alpha, sigma = levels[level, ALPHA], levels[level, SIGMA]
+        a, b, scale = levels[level, DATA], levels[level, NOISE], levels[level, SCALE]
+        for j in range(d):
+            inputs[i, j] = scale * (alpha * x[row, j] + sigma * noise[i, j])
+            targets[i, j] = a * x[row, j] + b * noise[i, j]
+        for j in range(n_features):
+            inputs[i, d + j] = features[level, j]
+        for j in range(d + n_features, inputs.shape[1]):
+            inputs[i, j] = np.float32(0)
+        if labels.size and labels[row] >= 0 and draw(state) >= drop:
+            inputs[i, d + n_features + labels[row]] = np.float32(1)
+        weights[i] = levels[level, WEIGHT]
+        if row_weights.size:
+            weights[i] *= row_weights[row]
+
+
+@njit(cache=True, error_model="numpy")
+def train_steps(
+    network, learner, data, schedule, streams, pairs, rates, settings, batch_size, done, losses
+):
+    """Learn for some steps; return how many were made before a loss was not finite.
+
+    Parameters
+    ----------
+    network : tuple
+        Sizes (int64 array), code of the activation, residual.
+    learner : tuple of ndarray of float32, shape (P,)
+        Parameters, both moments of Adam, averaged parameters; overwritten.
+    data : tuple of ndarray
+        x, labels and weights of rows, as in :func:`make_batch`.
+    schedule : tuple of ndarray
+        Levels and their features.
+    streams : tuple of ndarray of uint64, shapes (4,) and (4, LANES)
+        Random words, advanced.
+    pairs : tuple of ndarray, shapes (n_steps, B) and (n_steps, B, d)
+        Rows and their noise; drawn here if empty.
+    rates : ndarray of float64, shape (n_steps,)
+    settings : tuple of float
+        Weight decay, largest norm of a gradient, decay of the average, probability of dropping a
+        label.
+    batch_size : int
+    done : int
+        Steps made in earlier calls.
+    losses : ndarray of float64, shape (n_steps,)
+        Overwritten.
+    """
+    sizes, code, residual = network
+    theta, mean, square, average = learner
+    x, labels, row_weights = data
+    levels, features = schedule
+    decay, max_norm, keep, drop = settings
+    d, width, n_out = x.shape[1], sizes.sum(), sizes[-1]
+    units = np.empty(batch_size * width, np.float32)
+    slopes, errors = np.empty_like(units), np.empty_like(units)
+    gradient, weights = np.empty_like(theta), np.empty(batch_size, np.float32)
+    noise = np.empty((batch_size, d), np.float32)
+    targets = np.empty((batch_size, n_out), np.float32)
+    buffer = np.empty(WORDS, np.uint64)
+    inputs = block(units, 0, batch_size, sizes[0])
+    last = batch_size * (width - n_out)
+    outputs, error = block(units, last, batch_size, n_out), block(errors, last, batch_size, n_out)
+    chosen = np.empty(0, np.int64)
+    for step in range(rates.size):
+        if len(pairs[0]):
+            chosen, noise = pairs[0][step], pairs[1][step]
+        else:
+            fill_normal_single(streams[1], buffer, noise.reshape(-1))
+        make_batch(
+            streams[0], x, labels, row_weights, levels, features, drop, chosen, noise, inputs,
+            targets, weights,
+        )  # fmt: skip
+        propagate(theta, sizes, code, residual, batch_size, units, slopes)
+        losses[step] = take_errors(outputs, targets, weights, error)
+        if not np.isfinite(losses[step]):
+            return step
+        propagate_back(theta, sizes, residual, batch_size, units, slopes, errors, gradient, False)
+        scale = 1.0
+        if max_norm < np.inf:
+            norm = np.sqrt(sum_of_squares(gradient))
+            scale = min(norm, max_norm) / (NORM_EPSILON + norm)
+        count = done + step + 1
+        kept = min(keep, count / (count + 9.0))  # early parameters are soon forgotten
+        at = 0
+        for layer in range(sizes.size - 1):
+            for size, shrink in (
+                (sizes[layer] * sizes[layer + 1], decay),
+                (sizes[layer + 1], 0.0),
+            ):
+                part = slice(at, at + size)
+                adam_step(
+                    theta[part], gradient[part], mean[part], square[part], average[part], scale,
+                    count, rates[step], shrink, kept,
+                )  # fmt: skip
+                at += size
+    return rates.size

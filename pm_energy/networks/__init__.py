@@ -1,0 +1,5 @@
+"""Small neural networks: one formula as a PyTensor graph, and a compiled kernel equal to it."""
+
+from pm_energy.networks.mlp import MLP
+
+__all__ = ["MLP"]

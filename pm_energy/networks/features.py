@@ -1,0 +1,74 @@
+"""What a network is told besides x: features of a time or a noise level, and a label.
+
+Each formula is written once, for numpy and for PyTensor.
+
+References
+----------
+.. [1] Tancik et al. (2020), "Fourier features let networks learn high frequency functions in low
+   dimensional domains", NeurIPS.
+"""
+
+import math
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Variable
+
+CYCLES = (0.25, 8.0)  # of the slowest and of the fastest wave over the range of times
+
+
+def time_waves(t, n_features, time_range, dtype):
+    """Sines and cosines of a time, at frequencies in geometric progression [1]_.
+
+    Parameters
+    ----------
+    t : array or TensorVariable, shape (N,)
+    n_features : int
+        Even.
+    time_range : tuple of two float
+        Times that the waves resolve; the slowest makes a quarter turn between them.
+    dtype : str or dtype
+
+    Returns
+    -------
+    array or TensorVariable, shape (N, n_features)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pm_energy.networks.features import time_waves
+    >>> print(time_waves(np.array([0.0, 1.0]), 2, (0.0, 1.0), "float64").round(6) + 0.0)
+    [[0. 1.]
+     [1. 0.]]
+
+    References
+    ----------
+    .. [1] Tancik et al. (2020), "Fourier features let networks learn high frequency functions in
+       low dimensional domains", NeurIPS.
+    """
+    xp = pt if isinstance(t, Variable) else np
+    low, high = time_range
+    turns = 2 * math.pi * np.geomspace(*CYCLES, n_features // 2) / (high - low)
+    phase = (t.astype("float64")[:, None] - low) * turns  # float32 would blur the fast waves
+    return xp.concatenate([xp.sin(phase), xp.cos(phase)], axis=1).astype(dtype)
+
+
+def one_hot(label, n_classes, dtype):
+    """Rows with a one at the label; no label, -1, is a row of zeros.
+
+    Parameters
+    ----------
+    label : array or TensorVariable of int, shape (N,)
+    n_classes : int
+    dtype : str or dtype
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pm_energy.networks.features import one_hot
+    >>> one_hot(np.array([1, -1]), 2, "float64")
+    array([[0., 1.],
+           [0., 0.]])
+    """
+    away = label[:, None] - np.arange(n_classes)
+    return (pt.eq(away, 0) if isinstance(label, Variable) else away == 0).astype(dtype)

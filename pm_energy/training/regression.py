@@ -1,0 +1,283 @@
+"""Learning a network by regression on noisy data: one compiled loop for every such objective.
+
+Batches, noise, levels, both passes through the network, Adam and the running average of the
+parameters are one compiled function, called for some steps at a time.
+
+References
+----------
+.. [1] Vincent (2011), "A connection between score matching and denoising autoencoders", Neural
+   Computation 23, 1661-1674.
+.. [2] Kingma & Ba (2015), "Adam: a method for stochastic optimization", ICLR.
+.. [3] Tong et al. (2024), "Improving and generalizing flow-based generative models with minibatch
+   optimal transport", TMLR.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from threadpoolctl import threadpool_limits
+
+from pm_energy.kernels.mlp_activations import ACTIVATIONS
+from pm_energy.kernels.mlp_training import train_steps
+from pm_energy.kernels.random import LANES, seed_words
+from pm_energy.training.progress import Progress
+from pm_energy.training.schedules import Schedule
+from pm_energy.validate import numeric_array, positive, positive_int
+
+FLOPS = 1e10  # of a call of the kernel: some tenths of a second
+PERCENT = 100
+COUPLINGS = ("independent", "optimal")
+
+
+@dataclass
+class Trained:
+    """What learning leaves behind, and all that it takes to go on.
+
+    Attributes
+    ----------
+    theta : dict of str to array
+        The parameters. If the loss stopped being finite, those of some steps before.
+    average : dict of str to array
+        Their running average.
+    losses : array, shape (n_steps,)
+        Of all steps that were made, earlier ones of a run that was continued among them.
+    failure : str
+        Empty, or at which step the loss was not finite.
+    moments : tuple of array
+        Adam's, flat.
+    n_steps : int
+        Steps that made the parameters what they are.
+    """
+
+    theta: dict
+    average: dict
+    losses: np.ndarray
+    failure: str
+    moments: tuple
+    n_steps: int
+
+
+def train(
+    network,
+    start,
+    x,
+    levels,
+    rng,
+    *,
+    n_steps,
+    batch_size=128,
+    rates=1e-3,
+    decay=0.0,
+    max_norm=None,
+    keep=0.999,
+    labels=None,
+    drop_label=0.1,
+    weights=None,
+    coupling="independent",
+    progress=False,
+):
+    """Learn a network from noisy data by Adam, in float32.
+
+    The loss is the mean over a batch of ``weight * sum((output - target)**2)``.
+
+    Parameters
+    ----------
+    network : MLP
+        With as many outputs as inputs.
+    start : dict of str to array, or Trained
+        Parameters; or an earlier run to go on from, which stays as it is.
+    x : array_like, shape (N, d)
+        Data.
+    levels : NoiseLevels
+        Noise and targets; see :func:`~pm_energy.training.regression_noise.score_levels` and
+        :func:`~pm_energy.training.regression_noise.path_levels`.
+    rng : numpy.random.Generator
+    n_steps, batch_size : int
+    rates : float, Schedule or array_like, shape (n_steps,)
+        Learning rates. A schedule goes on where an earlier run ended.
+    decay : float
+        Decoupled decay of the weights, not of the biases (AdamW).
+    max_norm : float, optional
+        A gradient of a larger norm is scaled down to it.
+    keep : float
+        How much of the running average is kept at each step; at early steps less.
+    labels : array_like of int, shape (N,), optional
+        For a network with ``n_classes``; -1 is none.
+    drop_label : float
+        Probability that a row is learned from without its label.
+    weights : array_like, shape (N,), optional
+        Of the rows, not negative.
+    coupling : {"independent", "optimal"}
+        Which noise goes with which row: "optimal" pairs those of a batch so that the sum of their
+        squared distances is least, which makes the paths of flow matching straighter [3]_ and a
+        step of 128 rows some milliseconds longer.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range or does not fit the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pm_energy.networks import MLP
+    >>> from pm_energy.training.regression import train
+    >>> from pm_energy.training.regression_noise import score_levels
+    >>> rng = np.random.default_rng(0)
+    >>> network, levels = MLP(1, 1, hidden=()), score_levels(1.0)
+    >>> x = rng.normal(size=(5_000, 1))  # with noise of the same size the score is -x / 2
+    >>> found = train(network, network.init(rng), x, levels, rng, n_steps=2_000, rates=0.01)
+    >>> print(found.average["weights_0"].round(1))
+    [[-0.5]]
+    """
+    x, labels, weights = _checked_data(network, x, labels, weights)
+    batch_size, n_steps = positive_int("batch_size", batch_size), positive_int("n_steps", n_steps)
+    if coupling not in COUPLINGS:
+        raise ValueError(f"coupling must be one of {', '.join(COUPLINGS)}, got {coupling!r}")
+    run = _resume(network, start)
+    rates = _rates(rates, run.n_steps, n_steps)
+    settings = (
+        _in_range("decay", decay, np.inf),
+        np.inf if max_norm is None else float(positive("max_norm", max_norm)),
+        _in_range("keep", keep, 1.0),
+        _in_range("drop_label", drop_label, 1.0 + 1e-12),
+    )
+    sizes = np.array(network.sizes, np.int64)
+    architecture = sizes, ACTIVATIONS.index(network.activation), bool(network.residual)
+    schedule = levels.table(), _features(network, levels)
+    # BLAS threads take longer over such small matrices
+    bar = Progress("learning", PERCENT, progress)
+    with bar, threadpool_limits(1, user_api="blas"):
+        return _loop(
+            network, run, architecture, (x, labels, weights), schedule, rng, coupling, rates,
+            settings, batch_size, bar,
+        )  # fmt: skip
+
+
+def _loop(
+    network, run, architecture, data, schedule, rng, coupling, rates, settings, batch_size, bar
+):
+    """Call the kernel for some steps at a time, so that a bar can move and Ctrl-C is heard."""
+    learner = [network.flatten(run.theta).astype(np.float32), *(np.array(m) for m in run.moments)]
+    learner.append(network.flatten(run.average).astype(np.float32))
+    streams = seed_words(rng), seed_words(rng, LANES)
+    work = FLOPS / (6 * batch_size * learner[0].size)
+    size = int(np.clip(work, 1, 1_000 if coupling == "independent" else 50))
+    losses, done, failure = np.empty(len(rates)), 0, ""
+    good = done, [np.array(part) for part in learner]
+    while done < len(rates):
+        before = done, [np.array(part) for part in learner]
+        chunk = slice(done, min(done + size, len(rates)))
+        pairs = _pairs(rng, data[0], batch_size, chunk.stop - done, coupling)
+        finished = done + train_steps(
+            architecture, tuple(learner), data, schedule, streams, pairs, rates[chunk], settings,
+            batch_size, run.n_steps + done, losses[chunk],
+        )  # fmt: skip
+        good = before if finished > done else good  # they gave a finite loss
+        if finished < chunk.stop or not np.isfinite(learner[0]).all():
+            done, learner = good
+            losses = losses[:finished]
+            failure = (
+                f"the loss was not finite at step {run.n_steps + finished + 1}; the parameters are "
+                f"those after step {run.n_steps + done}"
+            )
+            break
+        for _ in range(PERCENT * chunk.stop // len(rates) - PERCENT * done // len(rates)):
+            bar.advance(f"loss {losses[chunk].mean():.4g}")
+        done = chunk.stop
+    theta, mean, square, average = learner
+    return Trained(
+        network.unflatten(theta), network.unflatten(average), np.append(run.losses, losses),
+        failure, (mean, square), run.n_steps + done,
+    )  # fmt: skip
+
+
+def _pairs(rng, x, batch_size, n_steps, coupling):
+    """Rows and noise of batches, paired by optimal transport; empty if the kernel draws them."""
+    n, d = x.shape
+    if coupling == "independent":
+        return np.empty((0, batch_size), np.int64), np.empty((0, batch_size, d), np.float32)
+    rows = np.empty((n_steps, batch_size), np.int64)
+    noise = np.empty((n_steps, batch_size, d), np.float32)
+    for step in range(n_steps):  # one by one, so that the result does not depend on the chunks
+        rows[step] = rng.integers(n, size=batch_size)
+        partners = rng.standard_normal((batch_size, d), np.float32)
+        _, order = linear_sum_assignment(cdist(x[rows[step]], partners, "sqeuclidean"))
+        noise[step] = partners[order]
+    return rows, noise
+
+
+def _resume(network, start):
+    """An earlier run, or one of no steps."""
+    if isinstance(start, Trained):
+        return start
+    n = network.flatten(start).size
+    moments = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    return Trained(start, start, np.empty(0), "", moments, 0)
+
+
+def _checked_data(network, x, labels, weights):
+    """Data, labels and weights as the kernel reads them: empty arrays for what there is not."""
+    if network.n_out != network.n_in:
+        raise ValueError(
+            f"the network must have as many outputs as inputs, got {network.n_out} and "
+            f"{network.n_in}"
+        )
+    x = np.ascontiguousarray(numeric_array("x", x), np.float32)
+    if x.ndim != 2 or x.shape[1] != network.n_in or not len(x):
+        raise ValueError(f"x must have shape (N, {network.n_in}) with N > 0, got {x.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError("x must be finite, got NaN or infinity")
+    if labels is None:
+        labels = np.empty(0, np.int64)
+    else:
+        if not network.n_classes:
+            raise ValueError("labels must be left out: the network has n_classes=0")
+        labels = network.check_labels(labels)
+        if labels.shape != (len(x),):
+            raise ValueError(f"labels must have shape ({len(x)},), got {labels.shape}")
+    if weights is None:
+        return x, labels, np.empty(0, np.float32)
+    weights = numeric_array("weights", weights)
+    if weights.shape != (len(x),) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(f"weights must be {len(x)} finite numbers, none of them negative")
+    if not weights.any():
+        raise ValueError("weights must not all be zero")
+    return x, labels, (weights / weights.mean()).astype(np.float32)
+
+
+def _rates(rates, first, n_steps):
+    """A learning rate for each step."""
+    if isinstance(rates, Schedule):
+        return np.array([float(rates(step)) for step in range(first, first + n_steps)])
+    rates = numeric_array("rates", rates).astype(float)
+    if rates.shape not in ((), (n_steps,)) or not (np.isfinite(rates) & (rates >= 0)).all():
+        raise ValueError(
+            f"rates must be a schedule, a number or {n_steps} numbers, none negative, got shape "
+            f"{rates.shape}"
+        )
+    return np.ascontiguousarray(np.broadcast_to(rates, (n_steps,)))
+
+
+def _features(network, levels):
+    """What the network is told of the time at each level."""
+    n = network.n_in
+    if not network.time_features:
+        return np.empty((len(levels.time), 0), np.float32)
+    rows = network.inputs(np.zeros((len(levels.time), n)), levels.time)
+    return np.ascontiguousarray(rows[:, n : n + network.time_features])
+
+
+def _in_range(name, value, below):
+    value = float(numeric_array(name, value))
+    if not 0 <= value < below:
+        raise ValueError(f"{name} must be at least 0 and below {below:g}, got {value}")
+    return value
