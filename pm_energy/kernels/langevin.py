@@ -1,0 +1,236 @@
+"""Langevin moves of a block of chains: overdamped, Metropolis-adjusted and underdamped.
+
+A step size is the standard deviation of the noise that a move adds, which is also the time step of
+the underdamped dynamics of unit mass. Arrays of a block are (d, B), chains in lanes.
+
+The drift of a coordinate is cut at :data:`LONGEST` times the noise [1]_. It hardly ever is that
+long where the density is not negligible; far out, where an energy rises faster than a square, an
+uncut drift would lead over to the other side and further out. The Metropolis test knows of the cut.
+
+References
+----------
+.. [1] Brosse, Durmus, Moulines & Sabanis (2019), Stochastic Processes and their Applications 129,
+   3638-3663: the coordinate-wise tamed algorithm.
+.. [2] Roberts & Tweedie (1996), Bernoulli 2, 341-363.
+.. [3] Roberts & Rosenthal (2007), Journal of Applied Probability 44, 458-475.
+.. [4] Leimkuhler & Matthews (2013), Applied Mathematics Research eXpress 2013, 34-56: BAOAB.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, uint64
+
+from pm_energy.kernels.exponential import exp_double
+from pm_energy.kernels.langevin_noise import fill_normals, noise_buffers
+from pm_energy.kernels.native import call_native
+from pm_energy.kernels.random import LANES, fill_words, seed_words
+
+OVERDAMPED, ADJUSTED, UNDERDAMPED = 0, 1, 2
+LONGEST = 4.0
+_compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+
+
+class Chains(NamedTuple):
+    """A block of B chains in d dimensions, moved in place.
+
+    ``tuning`` holds the step size, how many moves it has learned from, and the acceptance that it
+    is tuned to, 0 where it is fixed.
+    """
+
+    x: np.ndarray  # (d, B)
+    velocity: np.ndarray  # (d, B), of underdamped chains
+    tuning: np.ndarray  # (3,)
+
+
+def langevin_moves(rng, density, chains, method, beta, friction, n_records, thin):
+    """Move a block of chains, and record every ``thin``-th state.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    density : BatchDensity
+        Scores and, for adjusted moves, log-densities: with ``address`` and ``table`` for native
+        code, or callable.
+    chains : Chains
+    method : {OVERDAMPED, ADJUSTED, UNDERDAMPED}
+    beta : float
+        Inverse temperature.
+    friction : float
+        Of underdamped moves, in units of one over time.
+    n_records, thin : int
+
+    Returns
+    -------
+    record : ndarray, shape (n_records, d, B)
+    acceptance : ndarray, shape (n_records, B)
+        Mean acceptance probability of adjusted moves; zero of others.
+    """
+    d, n_chains = chains.x.shape
+    record, acceptance = np.empty((n_records, d, n_chains)), np.zeros((n_records, n_chains))
+    words, buffers = seed_words(rng, LANES), make_buffers(d, n_chains)
+    if density.address is None:
+        _move_called(words, buffers, density, chains, method, beta, friction, thin, record,
+                     acceptance)  # fmt: skip
+    else:
+        _move_native(words, buffers, density.address, density.table, chains, method, beta, friction,
+                     thin, record, acceptance)  # fmt: skip
+    return record, acceptance
+
+
+def make_buffers(d, n_chains):
+    """Return buffers for d * n_chains normal numbers and for n_chains uniform ones."""
+    return *noise_buffers(d * n_chains), np.empty(-(-n_chains // LANES) * LANES, np.uint64)
+
+
+@_compiled
+def _move_native(
+    words, buffers, address, table, chains, method, beta, friction, thin, record, acceptance
+):
+    raw, noise, uniform = buffers
+    x, velocity, tuning = chains
+    d, n_chains = x.shape
+    n = d * n_chains
+    state, out = np.empty(table[0]), np.empty(2 + table[0])
+    y, score = state[:n].reshape(d, n_chains), out[2 : 2 + n].reshape(d, n_chains)
+    log_p = out[2 + n :]  # of no length where nobody asked for it
+    y[:] = x
+    call_native(address, state, beta, table, out)
+    score_x, log_p_x = score.copy(), log_p.copy()
+    for r in range(len(record)):
+        for _ in range(thin):
+            fill_normals(words, raw, noise)
+            propose(method, y, velocity, score, noise, tuning[0], friction)
+            call_native(address, state, beta, table, out)
+            if method == ADJUSTED:
+                fill_words(words, uniform)
+                accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
+            elif method == UNDERDAMPED:
+                kick(velocity, score, tuning[0])
+        record[r] = y
+    x[:] = y
+    acceptance /= thin
+
+
+def _move_called(words, buffers, density, chains, method, beta, friction, thin, record, acceptance):
+    """The same with a density that Python evaluates."""
+    raw, noise, uniform = buffers
+    x, velocity, tuning = chains
+    y = x.copy()
+    score, log_p = density(y, beta)
+    score_x, log_p_x = score.copy(), log_p.copy()
+    for r in range(len(record)):
+        for _ in range(thin):
+            _draw(words, raw, noise)
+            propose(method, y, velocity, score, noise, tuning[0], friction)
+            score, log_p = density(y, beta)
+            if method == ADJUSTED:
+                _draw_words(words, uniform)
+                accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
+            elif method == UNDERDAMPED:
+                kick(velocity, score, tuning[0])
+        record[r] = y
+    x[:] = y
+    acceptance /= thin
+
+
+@_compiled
+def _draw(words, raw, noise):
+    fill_normals(words, raw, noise)
+
+
+@_compiled
+def _draw_words(words, buffer):
+    fill_words(words, buffer)
+
+
+@njit(forceinline=True)
+def _drift(score, step):
+    """Half the score in units of the noise, cut."""
+    return max(min(0.5 * step * score, LONGEST), -LONGEST)
+
+
+@_compiled
+def propose(method, y, velocity, score, noise, step, friction):
+    """Make a move, in place, up to where the score at the new state is needed.
+
+    Parameters
+    ----------
+    method : int
+    y, velocity, score : ndarray, shape (d, B)
+    noise : ndarray, shape (>= d * B,)
+    step, friction : float
+    """
+    y, velocity, score = y.reshape(-1), velocity.reshape(-1), score.reshape(-1)
+    if method == UNDERDAMPED:
+        keep = np.exp(-friction * step)
+        spread = np.sqrt(-np.expm1(-2.0 * friction * step))
+        for i in range(uint64(y.size)):
+            v = velocity[i] + _drift(score[i], step)
+            new = keep * v + spread * noise[i]
+            y[i] += 0.5 * step * (v + new)
+            velocity[i] = new
+    else:
+        for i in range(uint64(y.size)):
+            y[i] += step * (_drift(score[i], step) + noise[i])
+
+
+@_compiled
+def kick(velocity, score, step):
+    """End an underdamped move: half a time step of force."""
+    velocity, score = velocity.reshape(-1), score.reshape(-1)
+    for i in range(uint64(velocity.size)):
+        velocity[i] += _drift(score[i], step)
+
+
+@_compiled
+def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance):
+    """Accept or reject the proposals y, and tune the step size.
+
+    What was accepted is copied to ``x``, ``score_x`` and ``log_p_x``; where a proposal is rejected,
+    these are copied back to ``y``, ``score`` and ``log_p``. States whose log-density is NaN or
+    minus infinity are never accepted.
+
+    Parameters
+    ----------
+    x, score_x, y, score : ndarray, shape (d, B)
+    log_p_x, log_p : ndarray, shape (B,)
+    noise : ndarray, shape (>= d * B,)
+        That led from x to y.
+    uniform : ndarray of uint64, shape (>= B,)
+        Random words.
+    tuning : ndarray, shape (3,)
+        See :class:`Chains`.
+    acceptance : ndarray, shape (B,)
+        Acceptance probabilities are added to it.
+    """
+    d, n_chains = x.shape
+    step, lanes = tuning[0], uint64(n_chains)
+    log_ratio = log_p - log_p_x
+    for i in range(d):
+        there, here, z = score[i], score_x[i], noise[i * n_chains : (i + 1) * n_chains]
+        for c in range(lanes):
+            back = z[c] + _drift(here[c], step) + _drift(there[c], step)  # minus the noise back
+            log_ratio[c] += 0.5 * (z[c] * z[c] - back * back)
+    total = 0.0
+    for c in range(lanes):
+        bounded = log_ratio[c] if log_ratio[c] > -708.0 else -708.0  # NaN, too
+        log_ratio[c] = exp_double(min(bounded, 0.0))
+    for c in range(lanes):
+        acceptance[c] += log_ratio[c]
+        total += log_ratio[c]
+    chosen = np.empty(n_chains, np.bool_)
+    for c in range(lanes):
+        u = (float(uniform[c] >> uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
+        chosen[c] = u < log_ratio[c]
+        log_p_x[c] = log_p[c] = log_p[c] if chosen[c] else log_p_x[c]
+    for i in range(d):
+        new, old, there, here = y[i], x[i], score[i], score_x[i]
+        for c in range(lanes):
+            new[c] = new[c] if chosen[c] else old[c]
+            there[c] = there[c] if chosen[c] else here[c]
+    x[:] = y
+    score_x[:] = score
+    if tuning[2] > 0.0:
+        tuning[1] += 1.0
+        tuning[0] *= np.exp((total / n_chains - tuning[2]) * tuning[1] ** -0.6)

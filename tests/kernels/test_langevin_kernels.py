@@ -1,0 +1,264 @@
+"""Langevin moves: right scores, exact Metropolis test, the known bias of the others."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytensor.tensor as pt
+import pytest
+from numba import njit
+from scipy.linalg import solve_discrete_lyapunov
+from scipy.stats import kstest, norm
+
+import pm_energy as pme
+from pm_energy.compile import ONCE, compile_function
+from pm_energy.kernels.langevin import (
+    ADJUSTED,
+    OVERDAMPED,
+    UNDERDAMPED,
+    Chains,
+    accept,
+    langevin_moves,
+    make_buffers,
+    propose,
+)
+from pm_energy.kernels.langevin_mixture import mixture_density, mixture_table
+from pm_energy.kernels.langevin_noise import draw_normals, log_unit, sine_of_turns
+from pm_energy.kernels.native import evaluate as call_density
+
+FALSE_ALARM = 1e-6
+MEANS = np.array([[-1.5, 0.5], [1.0, 0.0], [0.0, -2.0]])
+WEIGHTS = np.array([0.5, 0.3, 0.2])
+FULL = np.array([[[1.0, 0.6], [0.6, 0.8]], [[0.5, 0.0], [0.0, 0.5]], [[2.0, -0.5], [-0.5, 0.4]]])
+DIAGONAL = np.array([[1.0, 0.5], [0.3, 2.0], [0.7, 0.7]])
+
+
+@njit
+def _each(function, x):
+    out = np.empty_like(x)
+    for i in range(x.size):
+        out[i] = function(x[i])
+    return out
+
+
+def test_logarithm_and_sine_are_right_to_single_precision():
+    u = np.concatenate([np.linspace(1e-6, 1, 10_001), 2.0 ** -np.arange(1, 34)]).astype(np.float32)
+    np.testing.assert_allclose(_each(log_unit, u), np.log(u.astype(float)), rtol=3e-7, atol=2e-7)
+    h = np.linspace(-0.25, 0.25, 10_001).astype(np.float32)
+    wanted = np.sin(2 * np.pi * h.astype(float))
+    np.testing.assert_allclose(_each(sine_of_turns, h), wanted, atol=5e-7)
+
+
+def test_noise_is_normal_and_independent():
+    """At 10^6 numbers Kolmogorov and Smirnov see differences of .003."""
+    z = draw_normals(np.random.default_rng(0), 1_000_000)
+    assert kstest(z, "norm").pvalue > FALSE_ALARM
+    assert kstest(1.001 * z + 0.01, "norm").pvalue < FALSE_ALARM
+    counts = [(np.abs(z) > 4).sum(), (np.abs(z) > 3).sum()]  # Poisson, nearly
+    np.testing.assert_allclose(counts, 2e6 * norm.sf([4, 3]), atol=5 * np.sqrt(2e6 * norm.sf(3)))
+    assert counts[0] == pytest.approx(2e6 * norm.sf(4), abs=5 * np.sqrt(2e6 * norm.sf(4)))
+    first, second = z.reshape(2, -1)
+    lagged = [(first, second), (z[1:], z[:-1]), (z[16:], z[:-16]), (first**2, second**2)]
+    for a, b in lagged:  # standard error .0014 at most
+        assert abs(np.corrcoef(a, b)[0, 1]) < 0.007
+
+
+def mixture(covariances, n_chains, with_log_density=True):
+    energy = pme.GaussianMixtureEnergy(WEIGHTS, MEANS, covariances)
+    if covariances.ndim == 3:
+        precision, log_det = np.linalg.inv(covariances), np.linalg.slogdet(covariances)[1]
+    else:
+        precision, log_det = 1.0 / covariances, np.log(covariances).sum(axis=1)
+    arrays = np.log(WEIGHTS) - 0.5 * log_det - np.log(2 * np.pi), MEANS.copy(), precision
+    table = mixture_table(n_chains, *arrays, with_log_density)
+    native = SimpleNamespace(address=mixture_density().address, table=table, kept=arrays)
+    return energy, native
+
+
+def called(energy):
+    """The same density, in numpy by the formula."""
+    x = pt.dmatrix("x")
+    fn = compile_function([x], [pme.field(energy, x), -energy(x)], ONCE)
+
+    def density(points, beta):
+        score, log_p = fn(np.ascontiguousarray(points.T))
+        return beta * np.ascontiguousarray(score.T), beta * log_p
+
+    return density
+
+
+@pytest.mark.parametrize("covariances", [DIAGONAL, FULL], ids=["diagonal", "full"])
+def test_mixture_is_the_formula(covariances):
+    """To rounding, far out as well."""
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.normal(size=(2, 50)) * 2, [[40.0, -900.0], [30.0, 1e4]]], axis=1)
+    energy, native = mixture(covariances, 52)
+    score, log_p = called(energy)(x, 0.7)
+    out = evaluate(native, x, 0.7)
+    np.testing.assert_allclose(out[:104].reshape(2, 52), score, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(out[104:], log_p, rtol=1e-12)
+    _, without = mixture(covariances, 52, with_log_density=False)
+    np.testing.assert_array_equal(evaluate(without, x, 0.7), out[:104])
+
+
+def evaluate(native, x, beta):
+    state, out = np.zeros((1, native.table[0])), np.empty((1, 2 + native.table[0]))
+    state[0, : x.size] = x.ravel()
+    call_density(native.address, native.table, state, np.array([beta]), out)
+    return out[0, 2:]
+
+
+@pytest.mark.parametrize("method", [OVERDAMPED, ADJUSTED, UNDERDAMPED])
+def test_native_and_python_loops_are_the_same(method):
+    energy, native = mixture(FULL, 20)
+    found = []
+    for density in (native, CalledDensity(called(energy))):
+        rng = np.random.default_rng(3)
+        tuning = np.array([0.7, 0.0, 0.5])
+        chains = Chains(rng.normal(size=(2, 20)), rng.normal(size=(2, 20)), tuning)
+        record, acceptance = langevin_moves(rng, density, chains, method, 1.0, 0.5, 4, 3)
+        found.append([record, acceptance, *chains])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+class CalledDensity:
+    address = None
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, x, beta):
+        return self.function(x, beta)
+
+
+def one_adjusted_move(rng, native, x, step, asymmetry=True):
+    """A move made of its stages; without the asymmetry of the proposal if so asked."""
+    d, n = x.shape
+    noise, uniform = rng.normal(size=d * n), rng.integers(2**64, size=n, dtype=np.uint64)
+    out = evaluate(native, x, 1.0)
+    score, log_p = out[: d * n].reshape(d, n).copy(), out[d * n :].copy()
+    y, score_y = x.copy(), score.copy()
+    propose(ADJUSTED, y, np.zeros_like(x), score_y, noise, step, 1.0)
+    out = evaluate(native, y, 1.0)
+    new, log_p_new = out[: d * n].reshape(d, n).copy(), out[d * n :].copy()
+    scale = 1.0 if asymmetry else 0.0
+    accept(
+        x, scale * score, log_p, y, scale * new, log_p_new, noise, uniform,
+        np.array([step, 0.0, 0.0]), np.zeros(n),
+    )  # fmt: skip
+    return x
+
+
+@pytest.mark.parametrize(("asymmetry", "is_right"), [(True, True), (False, False)])
+def test_adjusted_moves_leave_a_mixture_invariant(asymmetry, is_right):
+    """Exact starts, one move: both coordinates and their sum."""
+    n = 20_000
+    energy, native = mixture(FULL, n)
+    rng = np.random.default_rng(5)
+    x = one_adjusted_move(rng, native, energy.draw(rng, n).T.copy(), 1.3, asymmetry)
+    assert (smallest_p_value(x) > FALSE_ALARM / 3) == is_right
+
+
+def smallest_p_value(x):
+    """Of Kolmogorov-Smirnov tests of three projections of the mixture."""
+
+    def p_value(a):
+        sd = np.sqrt(np.einsum("i,kij,j->k", a, FULL, a))
+        return kstest(a @ x, lambda t: norm.cdf((t[:, None] - MEANS @ a) / sd) @ WEIGHTS).pvalue
+
+    return min(p_value(a) for a in np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+
+
+def test_the_jitted_loop_leaves_a_mixture_invariant():
+    """Thirty moves from exact starts, by words of the kernel's own."""
+    n = 20_000
+    energy, native = mixture(FULL, n)
+    rng = np.random.default_rng(6)
+    start = energy.draw(rng, n).T.copy()
+    chains = Chains(start.copy(), np.zeros((2, n)), np.array([1.0, 0.0, 0.0]))
+    record, acceptance = langevin_moves(rng, native, chains, ADJUSTED, 1.0, 1.0, 1, 30)
+    assert 0.2 < acceptance.mean() < 0.95
+    assert (record[0] != start).any(axis=0).mean() > 0.99
+    np.testing.assert_array_equal(record[0], chains.x)
+    assert smallest_p_value(record[0]) > FALSE_ALARM / 3
+
+
+def normal_density(stiffness, n):
+    """A Gaussian as a mixture of one component."""
+    arrays = np.zeros(1), np.zeros((1, 1)), np.array([[stiffness]])
+    table = mixture_table(n, *arrays, False)
+    return SimpleNamespace(address=mixture_density().address, table=table, kept=arrays)
+
+
+@pytest.mark.parametrize(("claim", "is_right"), [("1 / (1 - h^2 / 4)", True), ("1", False)])
+def test_unadjusted_moves_have_the_wrong_variance(claim, is_right):
+    """x' = (1 - h^2 / 2) x + h z has variance 1 / (1 - h^2 / 4)."""
+    h, n = 0.8, 20_000
+    variance = 1.0 / (1.0 - h * h / 4.0) if is_right else 1.0
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(1, n)) * np.sqrt(variance)
+    chains = Chains(x, np.zeros((1, n)), np.array([h, 0.0, 0.0]))
+    langevin_moves(rng, normal_density(1.0, n), chains, OVERDAMPED, 1.0, 1.0, 1, 20)
+    assert (kstest(x[0] / np.sqrt(variance), "norm").pvalue > FALSE_ALARM) == is_right
+
+
+def underdamped_covariance(k, h, friction):
+    """Of (x, v): the move is linear, (x, v)' = M (x, v) + s z."""
+    kick = np.array([[1.0, 0.0], [-0.5 * h * k, 1.0]])
+    drift = np.array([[1.0, 0.5 * h], [0.0, 1.0]])
+    keep = np.exp(-friction * h)
+    damp, noise = np.diag([1.0, keep]), np.array([0.0, np.sqrt(1 - keep**2)])
+    move = kick @ drift @ damp @ drift @ kick
+    spread = kick @ drift @ noise
+    return solve_discrete_lyapunov(move, np.outer(spread, spread))
+
+
+@pytest.mark.parametrize("friction", [0.3, 3.0])
+def test_underdamped_moves_have_their_own_covariance(friction):
+    """Positions are right for Gaussians [Leimkuhler & Matthews], velocities are not."""
+    k, h, n = 2.0, 0.9, 20_000
+    covariance = underdamped_covariance(k, h, friction)
+    np.testing.assert_allclose(covariance, np.diag([1 / k, 1 - h * h * k / 4]), atol=1e-12)
+    rng = np.random.default_rng(8)
+    x, v = rng.normal(size=(2, 1, n)) * np.sqrt(np.diag(covariance))[:, None, None]
+    chains = Chains(x, v, np.array([h, 0.0, 0.0]))
+    langevin_moves(rng, normal_density(k, n), chains, UNDERDAMPED, 1.0, friction, 1, 5)
+    for a in ([1.0, 0.0], [0.0, 1.0], [1.0, 0.5]):
+        z = (a[0] * x[0] + a[1] * v[0]) / np.sqrt(a @ covariance @ np.array(a))
+        assert kstest(z, "norm").pvalue > FALSE_ALARM / 3
+    assert kstest(v[0], "norm").pvalue < FALSE_ALARM
+
+
+def test_impossible_states_are_never_accepted():
+    for log_p_new in (np.nan, -np.inf):
+        x, y = np.zeros((1, 3)), np.ones((1, 3))
+        acceptance, log_p = np.zeros(3), np.full(3, log_p_new)
+        accept(
+            x, np.zeros((1, 3)), np.zeros(3), y, np.full((1, 3), np.nan), log_p, np.zeros(3),
+            np.zeros(3, np.uint64), np.array([1.0, 0.0, 0.0]), acceptance,
+        )  # fmt: skip
+        np.testing.assert_array_equal(x, 0.0)
+        np.testing.assert_array_equal(y, 0.0)
+        np.testing.assert_allclose(acceptance, 0.0, atol=1e-300)
+        np.testing.assert_array_equal(log_p, 0.0)
+
+
+def test_steps_are_tuned_to_the_acceptance_asked_for():
+    n = 100
+    _, native = mixture(FULL, n)
+    rng = np.random.default_rng(9)
+    chains = Chains(rng.normal(size=(2, n)), np.zeros((2, n)), np.array([30.0, 0.0, 0.7]))
+    langevin_moves(rng, native, chains, ADJUSTED, 1.0, 1.0, 1, 1000)
+    chains.tuning[2] = 0.0
+    step = chains.tuning[0]
+    _, acceptance = langevin_moves(rng, native, chains, ADJUSTED, 1.0, 1.0, 1, 500)
+    assert chains.tuning[0] == step
+    assert acceptance.mean() == pytest.approx(0.7, abs=0.03)
+
+
+def test_buffers_are_long_enough():
+    for d, n in ((1, 1), (3, 5), (2, 250)):
+        raw, normals, uniform = make_buffers(d, n)
+        assert normals.size >= d * n
+        assert uniform.size >= n
+        assert normals.size == 2 * raw.size
