@@ -17,7 +17,7 @@ def _has_hidden(machine):
 
 
 class BoltzmannDistribution:
-    """Likelihood, samples and hidden units of a machine that was learned."""
+    """Log Z, samples and hidden units of a machine that was learned."""
 
     @property
     def energy_(self):
@@ -34,14 +34,6 @@ class BoltzmannDistribution:
         """Couplings as a symmetric matrix (n_units, n_units)."""
         check_is_fitted(self)
         return self._model().matrix(self.couplings_)
-
-    @property
-    def log_partition_(self):
-        """Log Z as :meth:`log_partition` finds it by default; kept once it is known."""
-        check_is_fitted(self)
-        if getattr(self, "_log_partition", None) is None:
-            self._log_partition = self.log_partition(random_state=self._seed)
-        return self._log_partition
 
     def log_partition(self, n_chains=None, n_betas=1000, random_state=None):
         """Log Z: a sum over all states for up to 20 units, else by annealing.
@@ -65,35 +57,6 @@ class BoltzmannDistribution:
         """
         check_is_fitted(self)
         return pair_log_z(self._model(), self._theta, generator(random_state), n_chains, n_betas)
-
-    def free_energy(self, X):
-        """Energy of each row, hidden units summed out: ``-log sum_h exp(-E(x, h))``.
-
-        Exact, but for ``positive="mean-field"``, and for "gibbs" with more than 12 hidden units
-        that are coupled: then it is the variational bound from above.
-
-        Returns
-        -------
-        ndarray, shape (n_samples,)
-        """
-        check_is_fitted(self)
-        return self._model().free_energy(self._theta, self._validated(X))
-
-    def score_samples(self, X):
-        """Log-likelihood of each row.
-
-        Up to the error of :attr:`log_partition_`, which is zero for up to 20 units; a lower bound
-        where :meth:`free_energy` is an upper one.
-
-        Returns
-        -------
-        ndarray, shape (n_samples,)
-        """
-        return -self.free_energy(X) - self.log_partition_.value
-
-    def score(self, X, y=None):
-        """Mean log-likelihood of the rows; see :meth:`score_samples`."""
-        return float(np.mean(self.score_samples(X)))
 
     def pseudo_log_likelihood(self, X):
         """Sum over units of the log-probability of each, given the others: no likelihood [3]_.

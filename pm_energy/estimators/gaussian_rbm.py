@@ -7,12 +7,13 @@ from sklearn.utils._param_validation import StrOptions
 
 from pm_energy.estimators.base import EnergyEstimator
 from pm_energy.estimators.bernoulli_rbm import COMMON
+from pm_energy.estimators.likelihood_mixin import LikelihoodMixin
 from pm_energy.estimators.rbm_mixin import RBMMixin
 from pm_energy.training.fit import dense_rows
 from pm_energy.training.recipe import LIKELIHOODS
 
 
-class GaussianRBM(RBMMixin, EnergyEstimator):
+class GaussianRBM(RBMMixin, LikelihoodMixin, EnergyEstimator):
     r"""Restricted Boltzmann machine for real-valued data, with a learned variance of each unit.
 
     .. math:: E(v, h) = \sum_i \frac{(v_i - a_i)^2}{2 \sigma_i^2} - b^\top h
@@ -71,7 +72,6 @@ class GaussianRBM(RBMMixin, EnergyEstimator):
         "hidden_bias_": ("hidden",),
         "log_variance_": ("visible",),
     }
-    _transient: ClassVar = ("_log_partition",)
     _parameter_constraints: ClassVar = {
         **COMMON,
         "hidden": [StrOptions({"binary", "spin"})],

@@ -5,7 +5,7 @@ from abc import abstractmethod
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from pm_energy.estimators.base import generator
 from pm_energy.estimators.learning import follows_centred, learn, warn_of_failure
@@ -21,10 +21,6 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     @abstractmethod
     def _kinds(self):
         """Return the kinds of the visible and of the hidden units."""
-
-    @abstractmethod
-    def _check_domain(self, X):
-        """Raise a ValueError if X is not what the visible units can be."""
 
     @abstractmethod
     def _first_theta(self, X, weights, rng):
@@ -59,67 +55,10 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         return self._model().energy(self._theta)
 
-    def fit(self, X, y=None, sample_weight=None):
-        """Learn from data.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-        y : None
-            Ignored.
-        sample_weight : array_like, shape (n_samples,), optional
-            How often each row counts.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If X is not what the visible units can be, or a parameter is out of range.
-        """
-        self._validate_params()
-        goes_on = self.warm_start and hasattr(self, "weights_")
-        X, weights = self._check_data(X, sample_weight, reset=not goes_on)
-        rng = generator(self.random_state)
-        theta = self._theta if goes_on else self._first_theta(X, weights, rng)
-        return self._learn(X, weights, theta, rng, goes_on, self.n_iter, self.schedule)
-
-    def partial_fit(self, X, y=None, sample_weight=None):
-        """Learn from some more data: one pass over it, at a constant rate.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in :meth:`fit`.
-
-        Returns
-        -------
-        self
-        """
-        self._validate_params()
-        goes_on = hasattr(self, "weights_")
-        X, weights = self._check_data(X, sample_weight, reset=not goes_on)
+    def _learn(self, X, sample_weight, goes_on, n_epochs, schedule):
+        X, weights = self._checked(X, sample_weight, reset=not goes_on)
         rng = self._state["rng"] if goes_on else generator(self.random_state)
         theta = self._theta if goes_on else self._first_theta(X, weights, rng)
-        return self._learn(X, weights, theta, rng, goes_on, 1, "constant")
-
-    def _check_data(self, X, sample_weight, reset):
-        X = self._validated(X, reset=reset)
-        if sample_weight is None:
-            return X, None
-        weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        if not weights.any():
-            raise ValueError("sample_weight must not be zero everywhere: no row would count")
-        return X, weights
-
-    def _validated(self, X, reset=False):
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset)
-        self._check_domain(X)
-        return X
-
-    def _learn(self, X, weights, theta, rng, goes_on, n_epochs, schedule):
         model = self._model()
         objective = make_objective(
             self.objective,
@@ -140,11 +79,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         after = track(fitted.theta)
         for name, value in self._unscaled(fitted.theta).items():
             setattr(self, f"{name}_", value)
-        self._state = {"objective": objective.state(), "rng": rng}
-        self._seed = int(rng.integers(2**31))
-        self._log_partition = None
-        self.history_ = fitted.history
-        self.n_iter_ = fitted.n_epochs
+        self._remember(fitted, objective.state(), rng)
         warn_of_failure(fitted.failure, before, after)
         return self
 
@@ -210,16 +145,6 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ndarray, shape (n_samples, n_features)
         """
         return self.inverse_transform(self.transform(X))
-
-    def free_energy(self, X):
-        """Free energy: ``-log sum_h exp(-E(x, h))``.
-
-        Returns
-        -------
-        ndarray, shape (n_samples,)
-        """
-        check_is_fitted(self)
-        return self._model().free_energy(self._theta, self._validated(X))
 
     def gibbs(self, X, n_sweeps=1, random_state=None):
         """Sweeps of block Gibbs sampling from X: all hidden units, then all visible ones.
@@ -314,27 +239,6 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         rng = generator(random_state)
         return rbm_log_z(self._model(), self._theta, rng, n_chains, n_betas, n_jobs=self.n_jobs)
-
-    @property
-    def log_partition_(self):
-        """Log Z as :meth:`log_partition` finds it by default; kept once it is known."""
-        check_is_fitted(self)
-        if getattr(self, "_log_partition", None) is None:  # a cache that no file keeps
-            self._log_partition = self.log_partition(random_state=self._seed)
-        return self._log_partition
-
-    def score_samples(self, X):
-        """Log-likelihood of each row; its error is that of :attr:`log_partition_`.
-
-        Returns
-        -------
-        ndarray, shape (n_samples,)
-        """
-        return -self.free_energy(X) - self.log_partition_.value
-
-    def score(self, X, y=None):
-        """Mean log-likelihood of the rows."""
-        return float(np.mean(self.score_samples(X)))
 
 
 def _dense(X):
