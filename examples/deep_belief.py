@@ -24,7 +24,6 @@ import pm_energy as pme
 
 SHAPE = (8, 8)
 N_LABELLED = (50, 100, 200)
-REPEATS = 20  # choices of the labelled digits
 OBJECTIVES = {"cd": "CD-1", "pcd": "persistent CD"}
 COLOURS = {"pixels": "0.5", "one machine": "#E69F00", "first layer": "#56B4E9", "deep": "#0072B2"}
 
@@ -38,22 +37,22 @@ def make_network(layers, objective, n_iter, seed):
     )
 
 
-def accuracy(train, train_labels, test, test_labels):
+def accuracy(train, train_labels, test, test_labels, repeats):
     """Mean accuracy of a linear classifier, by the number of labelled digits, and its error."""
     result = {}
     for n in N_LABELLED:
         found = []
-        for seed in range(REPEATS):
+        for seed in range(repeats):
             few, few_labels = train_test_split(
                 train, train_labels, train_size=n, stratify=train_labels, random_state=seed
             )[::2]
             classifier = SVC(kernel="linear", C=0.1).fit(few, few_labels)
             found.append(classifier.score(test, test_labels))
-        result[n] = float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(REPEATS))
+        result[n] = float(np.mean(found)), float(np.std(found, ddof=1) / np.sqrt(repeats))
     return result
 
 
-def told_apart(samples, data, seed):
+def told_apart(samples, data, n_trees, seed):
     """Share of samples and data that a classifier gets right, cross-validated.
 
     References
@@ -62,12 +61,12 @@ def told_apart(samples, data, seed):
     """
     x = np.concatenate([samples, data])
     is_data = np.repeat([0, 1], [len(samples), len(data)])
-    forest = ExtraTreesClassifier(100, min_samples_leaf=2, random_state=seed)
+    forest = ExtraTreesClassifier(n_trees, min_samples_leaf=2, random_state=seed)
     return float(cross_val_score(forest, x, is_data, cv=5).mean())
 
 
 def draw(path, accuracies, apart, pictures):
-    figure = plt.figure(figsize=(12, 6.6), layout="constrained")
+    figure = plt.figure(figsize=(12, 7.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
     ax, below = left.subplots(2, 1, height_ratios=(1.25, 1))
     for name, values in accuracies.items():
@@ -90,8 +89,10 @@ def draw(path, accuracies, apart, pictures):
     for panel in (ax, below):
         panel.spines[["top", "right"]].set_visible(False)
     below.spines["bottom"].set_visible(False)
-    for panel, (title, images) in zip(right.subplots(2, 2).flat, pictures.items(), strict=True):
-        pme.diagnostics.plot_samples(images, SHAPE, n=8, ax=panel)
+    for panel, (title, images) in zip(
+        right.subplots(len(pictures) // 2, 2).flat, pictures.items(), strict=True
+    ):
+        pme.diagnostics.plot_samples(images[:32], SHAPE, n=8, ax=panel)
         panel.set_title(title)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,10 @@ def draw(path, accuracies, apart, pictures):
     plt.close(figure)
 
 
-def main(output="demo_output", layers=(100, 100), n_iter=100, seed=0, progressbar=True):
+def main(
+    output="demo_output", layers=(100, 100), n_iter=100, objectives=("cd", "pcd"), repeats=20,
+    n_trees=100, seed=0, progressbar=True,
+):  # fmt: skip
     """Learn networks, save the figure, and return what was measured.
 
     Parameters
@@ -108,6 +112,12 @@ def main(output="demo_output", layers=(100, 100), n_iter=100, seed=0, progressba
         Hidden units of the network. The single machine has as many in one layer.
     n_iter : int
         Passes over the data in each layer.
+    objectives : tuple of {"cd", "pcd"}
+        How machines learn. Features are those of the last.
+    repeats : int
+        Choices of the labelled digits.
+    n_trees : int
+        Of the forest that tells samples from digits.
 
     Returns
     -------
@@ -124,7 +134,7 @@ def main(output="demo_output", layers=(100, 100), n_iter=100, seed=0, progressba
     rng = np.random.default_rng(seed)
     independent = rng.random(test.shape) < train.mean(axis=0)
     samples = {"independent pixels": independent.astype(np.float32)}
-    for objective in track(OBJECTIVES, "networks", disable=not progressbar):
+    for objective in track(objectives, "networks", disable=not progressbar):
         single = make_network((sum(layers),), objective, n_iter, seed).fit(train)
         deep = make_network(layers, objective, n_iter, seed).fit(train)
         for name, network in (("one machine", single), ("deep", deep)):
@@ -138,17 +148,15 @@ def main(output="demo_output", layers=(100, 100), n_iter=100, seed=0, progressba
     }
     result = {
         "accuracy": {
-            name: accuracy(of(train), train_labels, of(test), test_labels)
+            name: accuracy(of(train), train_labels, of(test), test_labels, repeats)
             for name, of in features.items()
         },
         "told apart": {
-            "training digits": told_apart(train, test, seed),
-            **{name: told_apart(drawn, test, seed) for name, drawn in samples.items()},
+            "training digits": told_apart(train, test, n_trees, seed),
+            **{name: told_apart(drawn, test, n_trees, seed) for name, drawn in samples.items()},
         },
     }
     pictures = {"unseen digits": test, **samples}
-    shown = ("unseen digits", *list(samples)[1:4])
-    pictures = {name: pictures[name][:64] for name in shown}
     draw(Path(output) / "deep_belief.png", result["accuracy"], result["told apart"], pictures)
     return result
 
