@@ -53,7 +53,7 @@ class BoltzmannDistribution:
         Warns
         -----
         EvidenceWarning
-            If annealing back from where it ended gives another value.
+            If annealing back gives another value, or the standard error is above 0.3.
         """
         check_is_fitted(self)
         return pair_log_z(self._model(), self._theta, generator(random_state), n_chains, n_betas)

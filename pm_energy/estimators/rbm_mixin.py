@@ -234,7 +234,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Warns
         -----
         EvidenceWarning
-            If annealing back from where it ended gives another value.
+            If annealing back gives another value, or the standard error is above 0.3.
         """
         check_is_fitted(self)
         rng = generator(random_state)

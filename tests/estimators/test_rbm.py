@@ -108,6 +108,7 @@ def test_annealing_agrees_with_the_exact_sum_and_with_itself():
     exact, found = machine.log_partition_, machine.log_partition(200, random_state=1)
     assert exact.method == "exact"
     assert abs(found.errors_from(exact.value)) < 5  # one false alarm in a million
+    machine.weights_ *= 8  # too cold for three temperatures: some 20 nats are missing
     with pytest.warns(EvidenceWarning, match="n_betas"):
         machine.log_partition(400, n_betas=2, random_state=1)
 
