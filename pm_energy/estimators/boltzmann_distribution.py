@@ -1,7 +1,6 @@
 """What a learned Boltzmann machine tells of data, and how to draw from it."""
 
 import numpy as np
-from sklearn.utils import check_array
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -121,7 +120,7 @@ class BoltzmannDistribution:
             chains = model.start(theta, rng, x=self._validated(X))
             model.sweep(theta, chains, rng, n_sweeps)
         else:
-            X, known = self._known(X, known)
+            X, known = self._known(X, known, self._low, self.bias_.dtype)
             chains = self._clamped(X, known, rng)
             for rows, free in self._groups(known):
                 part = {"units": chains["units"][rows]}
@@ -147,7 +146,7 @@ class BoltzmannDistribution:
             With the known entries as they are in X.
         """
         check_is_fitted(self)
-        X, known = self._known(X, known)
+        X, known = self._known(X, known, self._low, self.bias_.dtype)
         rng, model, theta = generator(random_state), self._model(), self._theta
         chains, out = self._clamped(X, known, rng), X.copy()
         burn_in = n_sweeps // 5
@@ -203,18 +202,6 @@ class BoltzmannDistribution:
             self.n_features_in_, self.n_hidden, self.edges_, self.coding, self.positive,
             rng=np.random.default_rng(self._seed),
         )  # fmt: skip
-
-    def _known(self, X, known):
-        """X and the mask, checked; unknown entries of X made states."""
-        X = check_array(X, dtype=self.bias_.dtype)
-        known = np.asarray(known)
-        if known.dtype != bool or known.shape not in (X.shape, X.shape[1:]):
-            raise ValueError(
-                f"known must be boolean, of shape {X.shape[1:]} or {X.shape}, got {known.dtype} of "
-                f"shape {known.shape}"
-            )
-        known = np.broadcast_to(known, X.shape)
-        return self._validated(np.where(known, X, X.dtype.type(self._low))), known
 
     def _clamped(self, X, known, rng):
         """Chains at the known entries, the other units at random."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import _fit_context
+from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 
@@ -86,6 +87,18 @@ class LikelihoodMixin:
         X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset)
         self._check_domain(X)
         return X
+
+    def _known(self, X, known, state, dtype):
+        """Rows and the mask of their known entries, checked; the others are set to a state."""
+        X = check_array(X, dtype=dtype)
+        known = np.asarray(known)
+        if known.dtype != bool or known.shape not in (X.shape, X.shape[1:]):
+            raise ValueError(
+                f"known must be boolean, of shape {X.shape[1:]} or {X.shape}, got {known.dtype} of "
+                f"shape {known.shape}"
+            )
+        known = np.broadcast_to(known, X.shape)
+        return self._validated(np.where(known, X, X.dtype.type(state))), known
 
     @property
     def log_partition_(self):

@@ -184,11 +184,10 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             With the known entries as they are in X.
         """
         check_is_fitted(self)
-        X = check_array(X, dtype=self.weights_.dtype)
-        known = np.broadcast_to(np.asarray(known, bool), X.shape)
+        low = -1 if self._kinds()[0] == "spin" else 0
+        X, known = self._known(X, known, low, self.weights_.dtype)
         rng, model, theta = generator(random_state), self._model(), self._theta
         v = np.where(known, X, model.visible(model.start(theta, rng, n=len(X))))
-        self._check_domain(v)
         burn_in, total = n_sweeps // 5, np.zeros(X.shape)
         for sweep in range(n_sweeps):
             h = model.sample_hidden(theta, v, rng)

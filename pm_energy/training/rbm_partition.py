@@ -3,9 +3,13 @@
 import numpy as np
 from scipy.special import logit
 
-from pm_energy.kernels.gaussian_rbm_ais import gaussian_rbm_ais, gaussian_rbm_ais_reverse
+from pm_energy.kernels.gaussian_rbm_ais import (
+    gaussian_rbm_ais,
+    gaussian_rbm_ais_reverse,
+    gaussian_rbm_base_log_partition,
+)
 from pm_energy.kernels.gaussian_rbm_exact import gaussian_rbm_log_partition
-from pm_energy.kernels.rbm_ais import rbm_ais, rbm_ais_reverse
+from pm_energy.kernels.rbm_ais import rbm_ais, rbm_ais_reverse, rbm_base_log_partition
 from pm_energy.kernels.rbm_exact import rbm_log_partition
 from pm_energy.kernels.two_state import log_traces
 from pm_energy.partition.result import LogPartition
@@ -142,20 +146,19 @@ def _runs(model, theta, rng, n_betas):
     chains = model.start(theta, rng, n=BLOCK)
     model.sweep(theta, chains, rng, WARM_UP)
     v = model.visible(chains).astype(float)
-    parameters, log_z_base = _as_bits(model, theta)
-    log_z_base += model.shape[1] * np.log(2)
+    parameters, constant = _as_bits(model, theta)
     betas = np.linspace(0, 1, n_betas + 1)
     if model.visible_units == "gaussian":
         down, up = gaussian_rbm_ais_reverse, gaussian_rbm_ais
         own = np.exp(theta["log_variance"])
         variance = own.astype(float) + v.var(axis=0)
         parameters = *parameters, own, v.mean(axis=0), variance
-        log_z_base += 0.5 * float(np.log(2 * np.pi * variance).sum())
+        log_z_base = constant + gaussian_rbm_base_log_partition(variance, model.shape[1])
     else:
         down, up = rbm_ais_reverse, rbm_ais
         bias = logit(((v > 0).sum(axis=0) + 1) / (BLOCK + 2))
         parameters = *parameters, bias
-        log_z_base += float(np.logaddexp(0, bias).sum())
+        log_z_base = constant + rbm_base_log_partition(bias, model.shape[1])
 
     def forth(rng, size):
         return up(rng, *parameters, size, betas)
