@@ -66,8 +66,8 @@ def told_apart(samples, data, n_trees, seed):
 
 
 def draw(path, accuracies, apart, pictures):
-    figure = plt.figure(figsize=(12, 7.2), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
+    figure = plt.figure(figsize=(14, 6.2), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.7))
     ax, below = left.subplots(2, 1, height_ratios=(1.25, 1))
     for name, values in accuracies.items():
         mean, error = np.transpose(list(values.values()))
@@ -89,10 +89,9 @@ def draw(path, accuracies, apart, pictures):
     for panel in (ax, below):
         panel.spines[["top", "right"]].set_visible(False)
     below.spines["bottom"].set_visible(False)
-    for panel, (title, images) in zip(
-        right.subplots(len(pictures) // 2, 2).flat, pictures.items(), strict=True
-    ):
-        pme.diagnostics.plot_samples(images[:32], SHAPE, n=8, ax=panel)
+    panels = right.subplots(2, len(pictures) // 2).flat
+    for panel, (title, images) in zip(panels, pictures.items(), strict=True):
+        pme.diagnostics.plot_samples(images[:36], SHAPE, ax=panel)
         panel.set_title(title)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
