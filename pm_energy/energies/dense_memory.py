@@ -10,14 +10,14 @@ from scipy.special import logsumexp
 from pm_energy.domains import Spin
 from pm_energy.energies.memory_rules import as_spins
 from pm_energy.energies.modern_hopfield import ModernHopfield
-from pm_energy.energies.retrieval import retrieval
+from pm_energy.energies.retrieval import read_starts, retrieval
 from pm_energy.typing import TensorLike
 from pm_energy.validate import (
     is_numeric,
+    need_numbers,
     parameter,
     positive,
     positive_int,
-    states_in_domain,
     static_shape,
 )
 
@@ -59,12 +59,8 @@ class _DenseMemory:
         -------
         Retrieval
         """
-        for field in dataclasses.fields(self):
-            if not is_numeric(getattr(self, field.name)):
-                raise ValueError(f"{field.name} is a PyTensor variable; retrieval needs numbers")
-        s = states_in_domain("s", s, self.domain)
-        if s.ndim < 1 or s.shape[-1] != self.n:
-            raise ValueError(f"s must have shape (..., {self.n}), got {s.shape}")
+        need_numbers(self, "retrieval")
+        s = read_starts("s", s, self.n, self.domain)
         tol = 1.0  # spins move by 2 or not at all
         return retrieval(
             self._sweep, s.astype(float), tol, max_sweeps, lambda found: found.astype(s.dtype)

@@ -4,7 +4,6 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
@@ -20,6 +19,7 @@ from pm_energy.estimators.boltzmann_learning import (
 from pm_energy.estimators.likelihood_mixin import LikelihoodMixin, check_two_state
 from pm_energy.training.pair_coding import coded_theta, spin_theta, spins_of
 from pm_energy.training.pair_model import POSITIVE, PairModel
+from pm_energy.training.rbm_visible import dense
 from pm_energy.training.recipe import OBJECTIVES
 
 
@@ -214,8 +214,7 @@ class BoltzmannMachine(
         return self
 
     def _validated(self, X, reset=False):
-        X = super()._validated(X, reset)
-        return X.toarray() if issparse(X) else X
+        return dense(super()._validated(X, reset))
 
     def _check_domain(self, X):
         check_two_state(X, self._low)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pm_energy.energies.hopfield import Hopfield, Recall
 from pm_energy.energies.memory_rules import RULES, hebbian, storkey
-from pm_energy.estimators.base import EnergyEstimator, generator
+from pm_energy.estimators.base import EnergyEstimator, generator, read_known
 
 
 class HopfieldNetwork(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
@@ -175,7 +175,7 @@ class HopfieldNetwork(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         if known is None:
             found = self._descend(network, spins, rng)
         else:
-            known = self._read_known(known, spins.shape)
+            known = read_known(known, spins.shape)
             rows = [self._complete(network, *row, rng) for row in zip(spins, known, strict=True)]
             found = _side_by_side(rows)
         return replace(found, states=self._encode(found.states.astype(spins.dtype)))
@@ -250,15 +250,6 @@ class HopfieldNetwork(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
 
     def _stored(self):
         return self._decode(self.patterns_)
-
-    def _read_known(self, known, shape):
-        known = np.asarray(known)
-        if known.dtype != bool or known.shape not in (shape, shape[1:]):
-            raise ValueError(
-                f"known must be boolean, of shape {shape[1:]} or {shape}, "
-                f"got {known.dtype} of shape {known.shape}"
-            )
-        return np.broadcast_to(known, shape)
 
     def _descend(self, network, spins, rng):
         return network.recall(

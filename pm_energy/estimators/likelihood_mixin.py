@@ -9,6 +9,8 @@ from sklearn.base import _fit_context
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from pm_energy.estimators.base import read_known
+
 
 class LikelihoodMixin:
     """Learning from weighted rows, at once or in parts, and their likelihood.
@@ -91,13 +93,7 @@ class LikelihoodMixin:
     def _known(self, X, known, state, dtype):
         """Rows and the mask of their known entries, checked; the others are set to a state."""
         X = check_array(X, dtype=dtype)
-        known = np.asarray(known)
-        if known.dtype != bool or known.shape not in (X.shape, X.shape[1:]):
-            raise ValueError(
-                f"known must be boolean, of shape {X.shape[1:]} or {X.shape}, got {known.dtype} of "
-                f"shape {known.shape}"
-            )
-        known = np.broadcast_to(known, X.shape)
+        known = read_known(known, X.shape)
         return self._validated(np.where(known, X, X.dtype.type(state))), known
 
     @property

@@ -12,6 +12,7 @@ from pm_energy.estimators.learning import follows_centred, learn, warn_of_failur
 from pm_energy.estimators.tracking import tracker
 from pm_energy.training.rbm_model import RBMModel
 from pm_energy.training.rbm_partition import draw_rbm, rbm_log_z
+from pm_energy.training.rbm_visible import dense
 from pm_energy.training.recipe import make_objective
 
 
@@ -162,7 +163,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self)
         rng, model, theta = generator(random_state), self._model(), self._theta
-        chains = model.start(theta, rng, x=_dense(self._validated(X)))
+        chains = model.start(theta, rng, x=dense(self._validated(X)))
         model.sweep(theta, chains, rng, n_sweeps)
         return model.visible(chains)
 
@@ -238,7 +239,3 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         rng = generator(random_state)
         return rbm_log_z(self._model(), self._theta, rng, n_chains, n_betas, n_jobs=self.n_jobs)
-
-
-def _dense(X):
-    return X.toarray() if hasattr(X, "toarray") else X
