@@ -144,7 +144,7 @@ class BernoulliRBM(RBMMixin, LikelihoodMixin, EnergyEstimator):
         solver="auto",
         batch_size=10,
         n_iter=100,
-        tol=1e-6,
+        tol=1e-5,
         centred=True,
         weight_decay=1e-4,
         track="auto",

@@ -1,5 +1,6 @@
 """What restricted Boltzmann machines share: learning, the two layers, samples, the likelihood."""
 
+import itertools
 from abc import abstractmethod
 
 import numpy as np
@@ -14,6 +15,7 @@ from pm_energy.training.rbm_model import RBMModel
 from pm_energy.training.rbm_partition import draw_rbm, rbm_log_z
 from pm_energy.training.rbm_visible import dense
 from pm_energy.training.recipe import make_objective
+from pm_energy.validate import positive_int
 
 
 class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -147,14 +149,17 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self.inverse_transform(self.transform(X))
 
-    def gibbs(self, X, n_sweeps=1, random_state=None):
+    def gibbs(self, X, n_sweeps=1, known=None, random_state=None):
         """Sweeps of block Gibbs sampling from X: all hidden units, then all visible ones.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (n_samples, n_features)
-            Probabilities are drawn from first.
+            Where X holds means, states are drawn first.
         n_sweeps : int
+        known : array_like of bool, shape (n_features,) or (n_samples, n_features), optional
+            Units that are held; the others then start at random, whatever X says. After many sweeps
+            the rows are draws of the others given these.
         random_state : int, RandomState or None
 
         Returns
@@ -162,13 +167,20 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ndarray, shape (n_samples, n_features)
         """
         check_is_fitted(self)
+        positive_int("n_sweeps", n_sweeps)
         rng, model, theta = generator(random_state), self._model(), self._theta
+        if known is not None:
+            X, known = self._with_known(X, known)
+            *_, (v, _) = self._held_sweeps(X, known, n_sweeps, rng)
+            return v
         chains = model.start(theta, rng, x=dense(self._validated(X)))
         model.sweep(theta, chains, rng, n_sweeps)
         return model.visible(chains)
 
     def complete(self, X, known, n_sweeps=500, random_state=None):
         """Fill in unknown visible units: their means given the known ones, by Gibbs sampling.
+
+        :meth:`gibbs` draws them instead.
 
         Parameters
         ----------
@@ -185,17 +197,26 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             With the known entries as they are in X.
         """
         check_is_fitted(self)
+        burn_in = positive_int("n_sweeps", n_sweeps) // 5
+        X, known = self._with_known(X, known)
+        model, theta, total = self._model(), self._theta, np.zeros(X.shape)
+        sweeps = self._held_sweeps(X, known, n_sweeps, generator(random_state))
+        for _, h in itertools.islice(sweeps, burn_in, None):
+            total += model.visible_mean(theta, h)
+        return np.where(known, X, total / (n_sweeps - burn_in)).astype(X.dtype)
+
+    def _with_known(self, X, known):
         low = -1 if self._kinds()[0] == "spin" else 0
-        X, known = self._known(X, known, low, self.weights_.dtype)
-        rng, model, theta = generator(random_state), self._model(), self._theta
+        return self._known(X, known, low, self.weights_.dtype)
+
+    def _held_sweeps(self, X, known, n_sweeps, rng):
+        """Yield visible and hidden states after each sweep that leaves the known units alone."""
+        model, theta = self._model(), self._theta
         v = np.where(known, X, model.visible(model.start(theta, rng, n=len(X))))
-        burn_in, total = n_sweeps // 5, np.zeros(X.shape)
-        for sweep in range(n_sweeps):
+        for _ in range(n_sweeps):
             h = model.sample_hidden(theta, v, rng)
             v = np.where(known, X, model.sample_visible(theta, h, rng))
-            if sweep >= burn_in:
-                total += model.visible_mean(theta, h)
-        return np.where(known, X, total / (n_sweeps - burn_in)).astype(X.dtype)
+            yield v, h
 
     def sample(self, n_samples=1, random_state=None):
         """Draw from the learned distribution.
@@ -213,6 +234,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ndarray, shape (n_samples, n_features)
         """
         check_is_fitted(self)
+        positive_int("n_samples", n_samples)
         drawn = draw_rbm(self._model(), self._theta, generator(random_state), n_samples)
         return drawn.astype(self.weights_.dtype)
 
@@ -237,5 +259,8 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             If annealing back gives another value, or the standard error is above 0.3.
         """
         check_is_fitted(self)
+        positive_int("n_betas", n_betas)
+        if n_chains is not None:
+            positive_int("n_chains", n_chains)
         rng = generator(random_state)
         return rbm_log_z(self._model(), self._theta, rng, n_chains, n_betas, n_jobs=self.n_jobs)
