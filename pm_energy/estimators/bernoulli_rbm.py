@@ -112,7 +112,9 @@ class BernoulliRBM(RBMMixin, LikelihoodMixin, EnergyEstimator):
     >>> import numpy as np
     >>> import pm_energy as pme
     >>> X = np.repeat([[1, 1, 0, 0], [0, 0, 1, 1]], 20, axis=0)
-    >>> rbm = pme.BernoulliRBM(2, objective="exact", weight_decay=1e-3, random_state=0).fit(X)
+    >>> rbm = pme.BernoulliRBM(
+    ...     2, objective="exact", weight_decay=1e-3, n_iter=500, random_state=0
+    ... ).fit(X)
     >>> round(rbm.score(X), 1)  # the best is log(1/2) = -.7
     -0.7
     >>> rbm.complete([[1, 0, 0, 0]], known=[True, False, False, False], random_state=0).round()
