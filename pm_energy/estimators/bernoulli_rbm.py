@@ -49,9 +49,9 @@ class BernoulliRBM(RBMMixin, LikelihoodMixin, EnergyEstimator):
         Hidden units.
     coding : {"binary", "spin"}
         States of all units: {0, 1} or {-1, +1}. Data may be probabilities, or means of spins.
-    objective : {"pcd", "cd", "tempered", "exact", "pseudolikelihood", "ratio-matching", \
-            "probability-flow"}
-        What is followed; see :mod:`pm_energy.training`. "exact" is for up to about 20 units in the
+    objective : str
+        What is followed: "pcd", "cd", "tempered", "exact", "pseudolikelihood", "ratio-matching" or
+        "probability-flow"; see the guide to learning. "exact" is for up to about 20 units in the
         smaller layer.
     n_chains : int
         Chains of "pcd", and of each level of "tempered".

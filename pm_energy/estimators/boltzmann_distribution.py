@@ -58,7 +58,7 @@ class BoltzmannDistribution:
         return pair_log_z(self._model(), self._theta, generator(random_state), n_chains, n_betas)
 
     def pseudo_log_likelihood(self, X):
-        """Sum over units of the log-probability of each, given the others: no likelihood [3]_.
+        """Sum over units of the log-probability of each, given the others: no likelihood.
 
         It needs no log Z, so it serves to compare large machines. Hidden units are summed out.
 

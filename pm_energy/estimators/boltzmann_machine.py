@@ -45,12 +45,12 @@ class BoltzmannMachine(
         by default. Weights of the graph do not matter.
     coding : {"binary", "spin"}
         Units in {0, 1} or in {-1, +1}. Data may be probabilities, or means of spins.
-    objective : {"auto", "pseudolikelihood", "probability-flow", "ratio-matching", "exact", \
-            "pcd", "cd", "tempered"}
-        What is followed; see :mod:`pm_energy.training`. "auto" is "exact" for up to 12 units, and
-        beyond them "pseudolikelihood", or "pcd" with hidden units. The first four have a loss and
-        go by L-BFGS, "exact" for up to 20 units; the others are sampled and go by minibatches, as
-        all do in :meth:`partial_fit`. The first three need all units to be visible.
+    objective : str
+        What is followed: "auto", "pseudolikelihood", "probability-flow", "ratio-matching", "exact",
+        "pcd", "cd" or "tempered"; see the guide to learning. "auto" is "exact" for up to 12 units,
+        and beyond them "pseudolikelihood", or "pcd" with hidden units. The last three are sampled
+        and go by minibatches, as all do in :meth:`partial_fit`; the others have a loss and go by
+        L-BFGS, "exact" for up to 20 units, and the rest of them where all units are visible.
     positive : {"exact", "mean-field", "gibbs"}
         How hidden units are summed out where the visible ones are data: over all states of up to 12
         that are coupled with one another, by mean field, which bounds the likelihood from below,

@@ -31,9 +31,9 @@ class GaussianRBM(RBMMixin, LikelihoodMixin, EnergyEstimator):
         Their states: {0, 1} or {-1, +1}.
     objective : {"pcd", "cd", "tempered", "exact"}
         "exact" is for up to about 20 hidden units.
-    n_chains, n_sweeps, n_levels, schedule, solver, batch_size, n_iter, tol, centred, \
-            weight_decay, warm_start, verbose, random_state, n_jobs
-        As in :class:`BernoulliRBM`. The levels of "tempered" go up evenly to 1 from above 0.
+    n_chains, n_sweeps, n_levels, schedule, solver, batch_size, n_iter, tol, centred
+        As in :class:`BernoulliRBM`, and so ``weight_decay``, ``warm_start``, ``verbose``,
+        ``random_state`` and ``n_jobs``. The levels of "tempered" go up evenly to 1 from above 0.
     learning_rate : float
     track : {"auto", "log_likelihood", "reconstruction_error"} or None
         "auto": the log-likelihood for up to 12 hidden units, otherwise the mean square of

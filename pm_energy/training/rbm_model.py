@@ -237,7 +237,9 @@ class RBMModel:
         return [MEMORY * old + (1 - MEMORY) * new for old, new in zip(previous, now, strict=True)]
 
     def centre(self, gradient, offsets):
-        """Return the gradient's counterpart for units measured from their offsets [1]_.
+        """Return the gradient's counterpart for units measured from their offsets.
+
+        It is the gradient of Melchior et al. [1]_, in the parameters of the units as they are.
 
         References
         ----------
