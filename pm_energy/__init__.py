@@ -18,6 +18,7 @@ _HOMES = {
     "pm_energy.energies.hopfield": ("Hopfield", "Recall"),
     "pm_energy.energies.graded_hopfield": ("GradedHopfield",),
     "pm_energy.energies.modern_hopfield": ("ModernHopfield",),
+    "pm_energy.energies.dense_memory": ("ExponentialMemory", "PolynomialMemory"),
     "pm_energy.energies.retrieval": ("Retrieval",),
     "pm_energy.energies.landscapes": ("DoubleWell", "Funnel", "MuellerBrown", "Rosenbrock"),
     "pm_energy.energies.gaussian_mixture": ("GaussianMixtureEnergy",),

@@ -1,5 +1,6 @@
 """Checks of arguments: what was wrong, what was expected, what to do."""
 
+import dataclasses
 import numbers
 import reprlib
 
@@ -69,6 +70,16 @@ def _tensor(name, value):
 def is_numeric(value):
     """Whether a parameter is known now (an array, not a PyTensor variable)."""
     return not isinstance(value, Variable)
+
+
+def need_numbers(energy, purpose):
+    """Raise a ValueError if a parameter of an energy is a PyTensor variable."""
+    for field in dataclasses.fields(energy):
+        if not is_numeric(getattr(energy, field.name)):
+            raise ValueError(
+                f"{field.name} is a PyTensor variable; {purpose} needs numbers. Build the "
+                f"{type(energy).__name__} from them"
+            )
 
 
 def static_shape(value):

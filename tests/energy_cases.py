@@ -3,6 +3,7 @@
 import numpy as np
 
 import pm_energy as pme
+from pm_energy.energies.dense_memory import ExponentialMemory, PolynomialMemory
 
 RNG = np.random.default_rng(11)
 DENSE = np.triu(RNG.normal(size=(4, 4)), 1)
@@ -104,6 +105,11 @@ FUNCTIONS = {
     "plane of bits": pme.energy_from_function(plane, pme.Binary(), (2, 3), a=0.5),
 }
 CUBIC = {"cubic": pme.energy_from_function(cubic, pme.Spin(), (4,), a=0.5)}
+SPINS = [[1, 1, -1, 1], [-1, 1, 1, 1], [1, -1, -1, -1]]
+MEMORIES = {
+    "polynomial memory": PolynomialMemory(SPINS),
+    "exponential memory": ExponentialMemory(SPINS, 0.4),
+}
 
 WITH_FORM = ISING | MACHINES | POTTS | MARGINALS | JOINED | COMPOSED | FUNCTIONS
 AFFINE = {
@@ -111,7 +117,7 @@ AFFINE = {
     for name, energy in (WITH_FORM | CUBIC).items()
     if name not in MARGINALS and name not in ("spin function", "binary function")
 }
-ALL = WITH_FORM | CUBIC
+ALL = WITH_FORM | CUBIC | MEMORIES
 # one of each kind, for properties that a single formula proves for its whole class
 EACH_KIND = {
     name: ALL[name]

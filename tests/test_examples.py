@@ -6,10 +6,13 @@ import pytest
 from examples import (
     and_gate,
     bayesian_boltzmann_machine,
+    deep_belief,
+    digits_rbm,
     evidence,
     gaussian_samplers,
     hopfield_capacity,
     hopfield_recall,
+    image_completion,
     infer_coupling,
     infer_on_a_graph,
     inpainting,
@@ -169,3 +172,33 @@ def test_a_gate_runs_backwards(run):
     assert result["backwards"][1][3] > 0.95
     np.testing.assert_allclose(result["least energy"], (0, 16), atol=1e-6)
     assert result["factors"][6][2][3] + result["factors"][6][3][2] > 0.9
+
+
+def test_a_machine_learns_digits_and_cannot_learn_coins(run):
+    result = run(digits_rbm, n_hidden=(10, 50), n_iter=30)
+    digits, coins = result["digits"], result["random bits"]
+    assert digits[50]["test"] > digits[10]["test"] + 0.8 > result["independent pixels"] + 4
+    assert coins[50]["test"] < digits_rbm.BEST_OF_COINS < coins[50]["train"] - 0.3
+    assert coins[50]["wrong"] < coins[10]["wrong"] - 0.05  # copied, not learned
+    for n, values in coins.items():
+        assert values["wrong from states"] > digits_rbm.least_wrong(n) + 0.05
+
+
+def test_features_and_samples_of_a_deep_belief_network(run):
+    small = {"layers": (60, 60), "n_iter": 60, "objectives": ("pcd",), "repeats": 5, "n_trees": 20}
+    result = run(deep_belief, **small)
+    accuracy = {name: values[50][0] for name, values in result["accuracy"].items()}
+    assert accuracy["one machine"] > accuracy["pixels"]
+    assert accuracy["deep"] > 0.7
+    apart = result["told apart"]
+    assert abs(apart["training digits"] - 0.5) < 0.07
+    for name in ("one machine, persistent CD", "deep, persistent CD"):
+        assert apart[name] < apart["independent pixels"] - 0.12  # .66-.70 and .92-.94
+
+
+def test_completion_beats_the_nearest_digit_and_agrees_with_pymc(run):
+    result = run(image_completion, n_iter=30, n_sweeps=200, draws=500)
+    for name in ("mean image", "nearest digit"):
+        assert result["machine"]["wrong"] < result[name]["wrong"] - 0.01
+        assert result["machine"]["log-loss"] < result[name]["log-loss"] - 0.03
+    assert result["largest z"] < 5

@@ -8,9 +8,10 @@ import numpy as np
 from pm_energy.energies.boltzmann import BoltzmannMachine
 from pm_energy.energies.memory_rules import RULES, as_spins
 from pm_energy.energies.network import CODINGS, choice, network, numeric_network
+from pm_energy.energies.retrieval import read_starts
 from pm_energy.kernels.recall import asynchronous_recall, synchronous_recall
 from pm_energy.typing import Array, TensorLike
-from pm_energy.validate import parameter, positive_int, states_in_domain
+from pm_energy.validate import parameter, positive_int
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +168,7 @@ class Hopfield:
         choice("order", order, ("random", "sequential"))
         max_sweeps = positive_int("max_sweeps", max_sweeps)
         coupling, bias = numeric_network(self)
-        states = states_in_domain("states", states, self.domain)
-        if states.ndim < 1 or states.shape[-1] != self.n:
-            raise ValueError(f"states must have shape (..., {self.n}), got {states.shape}")
+        states = read_starts("states", states, self.n, self.domain)
         batch, x = states.shape[:-1], states.reshape(-1, self.n).astype(float)
         low = float(self.domain.states[0])
         if mode == "asynchronous":

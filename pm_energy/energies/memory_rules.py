@@ -15,10 +15,11 @@ def hebbian(patterns):
     return _without_diagonal(patterns.T @ patterns / patterns.shape[1])
 
 
-def storkey(patterns):
+def storkey(patterns, coupling=None):
     """Couplings of spin patterns (k, n) learnt one by one, each minding those before it.
 
-    With ``h_ij = sum_{l != i, j} J_il xi_l`` a pattern xi adds
+    The patterns that ``coupling`` (n, n) was learnt from come first. With
+    ``h_ij = sum_{l != i, j} J_il xi_l`` a pattern xi adds
     ``(xi_i xi_j - xi_i h_ji - h_ij xi_j) / n`` [1]_.
 
     References
@@ -26,7 +27,7 @@ def storkey(patterns):
     .. [1] Storkey & Valabregue (1999), Neural Networks 12, 869-876.
     """
     n = patterns.shape[1]
-    coupling = np.zeros((n, n))
+    coupling = np.zeros((n, n)) if coupling is None else coupling
     for xi in patterns:
         # h_ij xi_j = u_i xi_j - J_ij for a zero diagonal, so n^2 steps do, not n^3
         u = coupling @ xi

@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from pm_energy.domains import Real
 from pm_energy.energies.retrieval import read_starts, retrieval
 from pm_energy.typing import TensorLike
-from pm_energy.validate import is_numeric, parameter, positive, static_shape
+from pm_energy.validate import need_numbers, parameter, positive, static_shape
 
 CHUNK = 2**21  # similarities held at once, 16 MB
 
@@ -115,9 +115,7 @@ class ModernHopfield:
 
     def _step(self, x):
         """Return the next states and the energies of states (B, d)."""
-        for name in ("patterns", "beta"):
-            if not is_numeric(getattr(self, name)):
-                raise ValueError(f"{name} is a PyTensor variable; retrieval needs numbers")
+        need_numbers(self, "retrieval")
         new, energy, constant = np.empty_like(x), np.empty(len(x)), self._constant()
         step = max(1, CHUNK // self.shape[0])
         for start in range(0, len(x), step):

@@ -4,7 +4,7 @@ import numpy as np
 
 from pm_energy.domains import Binary, Real, Spin
 from pm_energy.validate import (
-    is_numeric,
+    need_numbers,
     parameter,
     shape_matches,
     static_shape,
@@ -41,10 +41,6 @@ def network(coupling, **vectors):
 
 def numeric_network(energy):
     """Return the coupling (n, n) and bias (n,) of a network whose parameters are numbers."""
-    for name in ("coupling", "threshold", "external"):
-        if not is_numeric(getattr(energy, name)):
-            raise ValueError(
-                f"{name} is a PyTensor variable; recall needs numbers. Build the network from them"
-            )
+    need_numbers(energy, "recall")
     bias = (energy.external - energy.threshold) * np.ones(energy.n)
     return np.ascontiguousarray(energy.coupling), bias

@@ -32,9 +32,9 @@ class Retrieval:
     updates: Array
 
 
-def read_starts(name, states, n):
-    """Check real starting states (..., n)."""
-    states = states_in_domain(name, states, Real())
+def read_starts(name, states, n, domain=None):
+    """Check starting states (..., n), real ones unless there is a domain."""
+    states = states_in_domain(name, states, domain or Real())
     if states.ndim < 1 or states.shape[-1] != n:
         raise ValueError(f"{name} must have shape (..., {n}), got {states.shape}")
     return states

@@ -26,6 +26,23 @@ def generator(random_state):
     return np.random.default_rng(words)
 
 
+def read_known(known, shape):
+    """Return which entries of rows (n_samples, n_features) are known, as an array of that shape.
+
+    Raises
+    ------
+    ValueError
+        If ``known`` is not boolean, or has neither that shape nor (n_features,).
+    """
+    known = np.asarray(known)
+    if known.dtype != bool or known.shape not in (shape, shape[1:]):
+        raise ValueError(
+            f"known must be boolean, of shape {shape[1:]} or {shape}, got {known.dtype} of shape "
+            f"{known.shape}"
+        )
+    return np.broadcast_to(known, shape)
+
+
 class EnergyEstimator(BaseEstimator, ABC):
     """Base of estimators that learn an energy.
 

@@ -4,12 +4,12 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from scipy.sparse import issparse
 from scipy.special import logit
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from pm_energy.estimators.base import EnergyEstimator
 from pm_energy.estimators.learning import SOLVERS
+from pm_energy.estimators.likelihood_mixin import LikelihoodMixin, check_two_state
 from pm_energy.estimators.rbm_mixin import RBMMixin
 from pm_energy.estimators.tracking import TRACKS
 from pm_energy.training.recipe import OBJECTIVES, SCHEDULES
@@ -35,7 +35,7 @@ COMMON = {  # parameters of every machine with a hidden layer
 }
 
 
-class BernoulliRBM(RBMMixin, EnergyEstimator):
+class BernoulliRBM(RBMMixin, LikelihoodMixin, EnergyEstimator):
     r"""Restricted Boltzmann machine of two-state units, learned from data.
 
     .. math:: E(v, h) = -a^\top v - b^\top h - v^\top W h
@@ -49,9 +49,9 @@ class BernoulliRBM(RBMMixin, EnergyEstimator):
         Hidden units.
     coding : {"binary", "spin"}
         States of all units: {0, 1} or {-1, +1}. Data may be probabilities, or means of spins.
-    objective : {"pcd", "cd", "tempered", "exact", "pseudolikelihood", "ratio-matching", \
-            "probability-flow"}
-        What is followed; see :mod:`pm_energy.training`. "exact" is for up to about 20 units in the
+    objective : str
+        What is followed: "pcd", "cd", "tempered", "exact", "pseudolikelihood", "ratio-matching" or
+        "probability-flow"; see the guide to learning. "exact" is for up to about 20 units in the
         smaller layer.
     n_chains : int
         Chains of "pcd", and of each level of "tempered".
@@ -112,7 +112,9 @@ class BernoulliRBM(RBMMixin, EnergyEstimator):
     >>> import numpy as np
     >>> import pm_energy as pme
     >>> X = np.repeat([[1, 1, 0, 0], [0, 0, 1, 1]], 20, axis=0)
-    >>> rbm = pme.BernoulliRBM(2, objective="exact", weight_decay=1e-3, random_state=0).fit(X)
+    >>> rbm = pme.BernoulliRBM(
+    ...     2, objective="exact", weight_decay=1e-3, n_iter=500, random_state=0
+    ... ).fit(X)
     >>> round(rbm.score(X), 1)  # the best is log(1/2) = -.7
     -0.7
     >>> rbm.complete([[1, 0, 0, 0]], known=[True, False, False, False], random_state=0).round()
@@ -124,7 +126,6 @@ class BernoulliRBM(RBMMixin, EnergyEstimator):
         "visible_bias_": ("visible",),
         "hidden_bias_": ("hidden",),
     }
-    _transient: ClassVar = ("_log_partition",)
     _parameter_constraints: ClassVar = {
         **COMMON,
         "coding": [StrOptions({"binary", "spin"})],
@@ -145,7 +146,7 @@ class BernoulliRBM(RBMMixin, EnergyEstimator):
         solver="auto",
         batch_size=10,
         n_iter=100,
-        tol=1e-6,
+        tol=1e-5,
         centred=True,
         weight_decay=1e-4,
         track="auto",
@@ -178,16 +179,7 @@ class BernoulliRBM(RBMMixin, EnergyEstimator):
         return self.coding, self.coding
 
     def _check_domain(self, X):
-        low = 0 if self.coding == "binary" else -1
-        if issparse(X) and low:
-            raise ValueError("coding='spin' has no zeros to leave out: pass a dense array")
-        values = X.data if issparse(X) else X
-        if values.size and (values.min() < low or values.max() > 1):
-            raise ValueError(
-                f"X must lie between {low} and 1 (states of the units, or their means), got values "
-                f"from {values.min():.4g} to {values.max():.4g}. Scale it, for instance by "
-                "sklearn.preprocessing.MinMaxScaler, or use GaussianRBM"
-            )
+        check_two_state(X, 0 if self.coding == "binary" else -1)
 
     def _first_theta(self, X, weights, rng):
         low = 0 if self.coding == "binary" else -1

@@ -1,7 +1,6 @@
 """What a learned Boltzmann machine tells of data, and how to draw from it."""
 
 import numpy as np
-from sklearn.utils import check_array
 from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -17,7 +16,7 @@ def _has_hidden(machine):
 
 
 class BoltzmannDistribution:
-    """Likelihood, samples and hidden units of a machine that was learned."""
+    """Log Z, samples and hidden units of a machine that was learned."""
 
     @property
     def energy_(self):
@@ -34,14 +33,6 @@ class BoltzmannDistribution:
         """Couplings as a symmetric matrix (n_units, n_units)."""
         check_is_fitted(self)
         return self._model().matrix(self.couplings_)
-
-    @property
-    def log_partition_(self):
-        """Log Z as :meth:`log_partition` finds it by default; kept once it is known."""
-        check_is_fitted(self)
-        if getattr(self, "_log_partition", None) is None:
-            self._log_partition = self.log_partition(random_state=self._seed)
-        return self._log_partition
 
     def log_partition(self, n_chains=None, n_betas=1000, random_state=None):
         """Log Z: a sum over all states for up to 20 units, else by annealing.
@@ -61,42 +52,13 @@ class BoltzmannDistribution:
         Warns
         -----
         EvidenceWarning
-            If annealing back from where it ended gives another value.
+            If annealing back gives another value, or the standard error is above 0.3.
         """
         check_is_fitted(self)
         return pair_log_z(self._model(), self._theta, generator(random_state), n_chains, n_betas)
 
-    def free_energy(self, X):
-        """Energy of each row, hidden units summed out: ``-log sum_h exp(-E(x, h))``.
-
-        Exact, but for ``positive="mean-field"``, and for "gibbs" with more than 12 hidden units
-        that are coupled: then it is the variational bound from above.
-
-        Returns
-        -------
-        ndarray, shape (n_samples,)
-        """
-        check_is_fitted(self)
-        return self._model().free_energy(self._theta, self._validated(X))
-
-    def score_samples(self, X):
-        """Log-likelihood of each row.
-
-        Up to the error of :attr:`log_partition_`, which is zero for up to 20 units; a lower bound
-        where :meth:`free_energy` is an upper one.
-
-        Returns
-        -------
-        ndarray, shape (n_samples,)
-        """
-        return -self.free_energy(X) - self.log_partition_.value
-
-    def score(self, X, y=None):
-        """Mean log-likelihood of the rows; see :meth:`score_samples`."""
-        return float(np.mean(self.score_samples(X)))
-
     def pseudo_log_likelihood(self, X):
-        """Sum over units of the log-probability of each, given the others: no likelihood [3]_.
+        """Sum over units of the log-probability of each, given the others: no likelihood.
 
         It needs no log Z, so it serves to compare large machines. Hidden units are summed out.
 
@@ -158,7 +120,7 @@ class BoltzmannDistribution:
             chains = model.start(theta, rng, x=self._validated(X))
             model.sweep(theta, chains, rng, n_sweeps)
         else:
-            X, known = self._known(X, known)
+            X, known = self._known(X, known, self._low, self.bias_.dtype)
             chains = self._clamped(X, known, rng)
             for rows, free in self._groups(known):
                 part = {"units": chains["units"][rows]}
@@ -184,7 +146,7 @@ class BoltzmannDistribution:
             With the known entries as they are in X.
         """
         check_is_fitted(self)
-        X, known = self._known(X, known)
+        X, known = self._known(X, known, self._low, self.bias_.dtype)
         rng, model, theta = generator(random_state), self._model(), self._theta
         chains, out = self._clamped(X, known, rng), X.copy()
         burn_in = n_sweeps // 5
@@ -240,18 +202,6 @@ class BoltzmannDistribution:
             self.n_features_in_, self.n_hidden, self.edges_, self.coding, self.positive,
             rng=np.random.default_rng(self._seed),
         )  # fmt: skip
-
-    def _known(self, X, known):
-        """X and the mask, checked; unknown entries of X made states."""
-        X = check_array(X, dtype=self.bias_.dtype)
-        known = np.asarray(known)
-        if known.dtype != bool or known.shape not in (X.shape, X.shape[1:]):
-            raise ValueError(
-                f"known must be boolean, of shape {X.shape[1:]} or {X.shape}, got {known.dtype} of "
-                f"shape {known.shape}"
-            )
-        known = np.broadcast_to(known, X.shape)
-        return self._validated(np.where(known, X, X.dtype.type(self._low))), known
 
     def _clamped(self, X, known, rng):
         """Chains at the known entries, the other units at random."""

@@ -1,14 +1,12 @@
 """From the settings of a Boltzmann machine to a fit."""
 
-import warnings
 from itertools import count
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from pm_energy.energies.read_sites import read_graph
 from pm_energy.energies.sites import Complete, Graph
-from pm_energy.estimators.learning import warn_of_failure
+from pm_energy.estimators.learning import warn, warn_of_failure
 from pm_energy.training.fit import fit
 from pm_energy.training.flips import FLIP_KINDS
 from pm_energy.training.full_batch import minimise
@@ -134,9 +132,9 @@ def _by_lbfgs(settings, model, theta, objective, x, weights, n_iter, progress):
         max_iter=n_iter, tol=settings.tol, progress=progress,
     )  # fmt: skip
     if fitted.failure:
-        _warn(f"learning diverged: {fitted.failure}. Add a penalty by l2")
+        warn(f"learning diverged: {fitted.failure}. Add a penalty by l2")
     elif fitted.n_epochs >= n_iter:
-        _warn(f"learning has not converged in n_iter={n_iter} iterations: raise n_iter or tol")
+        warn(f"learning has not converged in n_iter={n_iter} iterations: raise n_iter or tol")
     return fitted
 
 
@@ -175,7 +173,3 @@ def _watcher(model, x, weights, rng):
         return {name: float(np.average(value, weights=weights))}
 
     return watch
-
-
-def _warn(text):
-    warnings.warn(text, ConvergenceWarning, stacklevel=7)  # where fit was called

@@ -4,10 +4,8 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from scipy.sparse import issparse
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, _fit_context
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from pm_energy.energies.sites import Graph
 from pm_energy.estimators.base import EnergyEstimator, generator
@@ -18,13 +16,19 @@ from pm_energy.estimators.boltzmann_learning import (
     learn_pairs,
     read_edges,
 )
+from pm_energy.estimators.likelihood_mixin import LikelihoodMixin, check_two_state
 from pm_energy.training.pair_coding import coded_theta, spin_theta, spins_of
 from pm_energy.training.pair_model import POSITIVE, PairModel
+from pm_energy.training.rbm_visible import dense
 from pm_energy.training.recipe import OBJECTIVES
 
 
 class BoltzmannMachine(
-    BoltzmannDistribution, ClassNamePrefixFeaturesOutMixin, TransformerMixin, EnergyEstimator
+    BoltzmannDistribution,
+    LikelihoodMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    EnergyEstimator,
 ):
     r"""Boltzmann machine of two-state units on any graph, learned from data.
 
@@ -41,16 +45,16 @@ class BoltzmannMachine(
         by default. Weights of the graph do not matter.
     coding : {"binary", "spin"}
         Units in {0, 1} or in {-1, +1}. Data may be probabilities, or means of spins.
-    objective : {"auto", "pseudolikelihood", "probability-flow", "ratio-matching", "exact", \
-            "pcd", "cd", "tempered"}
-        What is followed; see :mod:`pm_energy.training`. "auto" is "exact" for up to 12 units, and
-        beyond them "pseudolikelihood", or "pcd" with hidden units. The first four have a loss and
-        go by L-BFGS, "exact" for up to 20 units; the others are sampled and go by minibatches. The
-        first three need all units to be visible.
+    objective : str
+        What is followed: "auto", "pseudolikelihood", "probability-flow", "ratio-matching", "exact",
+        "pcd", "cd" or "tempered"; see the guide to learning. "auto" is "exact" for up to 12 units,
+        and beyond them "pseudolikelihood", or "pcd" with hidden units. The last three are sampled
+        and go by minibatches, as all do in :meth:`partial_fit`; the others have a loss and go by
+        L-BFGS, "exact" for up to 20 units, and the rest of them where all units are visible.
     positive : {"exact", "mean-field", "gibbs"}
         How hidden units are summed out where the visible ones are data: over all states of up to 12
         that are coupled with one another, by mean field, which bounds the likelihood from below,
-        or by Gibbs sampling.
+        or by Gibbs sampling. :meth:`free_energy` of more than that is the mean-field bound.
     l1, l2 : float
         Strengths of the penalties ``l1 * sum |J|`` and ``l2 / 2 * sum J**2`` of couplings of spins;
         those of binary units are four times as large. ``l1`` finds graphs, and is for objectives
@@ -123,7 +127,7 @@ class BoltzmannMachine(
         "bias_": ("unit",),
         "coupling_matrix_": ("unit", "unit_other"),
     }
-    _transient: ClassVar = ("_log_partition",)
+    schedule = "linear"  # of the rate of sampled objectives: no parameter
     _parameter_constraints: ClassVar = {
         "n_hidden": [Interval(Integral, 0, None, closed="left")],
         "graph": [None, "array-like", "sparse matrix", Graph, HasMethods(["nodes", "edges"])],
@@ -183,53 +187,8 @@ class BoltzmannMachine(
         self.verbose = verbose
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
-        """Learn from data.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-        y : None
-            Ignored.
-        sample_weight : array_like, shape (n_samples,), optional
-            How often each row counts.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If X is not what the units can be, the graph does not fit, or the objective is not for
-            such a machine.
-        """
-        goes_on = self.warm_start and hasattr(self, "couplings_")
-        return self._learn(X, sample_weight, goes_on, self.n_iter, "linear")
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, sample_weight=None):
-        """Learn from some more data: one pass by minibatches, at a constant rate.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in :meth:`fit`. Any objective goes by minibatches here.
-
-        Returns
-        -------
-        self
-        """
-        return self._learn(X, sample_weight, hasattr(self, "couplings_"), 1, "constant")
-
     def _learn(self, X, sample_weight, goes_on, n_epochs, schedule):
-        X = self._validated(X, reset=not goes_on)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-            if not weights.any():
-                raise ValueError("sample_weight must not be zero everywhere: no row would count")
+        X, weights = self._checked(X, sample_weight, reset=not goes_on)
         n_visible = X.shape[1]
         name = choose_objective(self.objective, n_visible, self.n_hidden, self.l1)
         edges = read_edges(self.graph, n_visible, self.n_hidden)
@@ -251,28 +210,14 @@ class BoltzmannMachine(
         self.edges_, self.objective_ = edges, name
         learned = coded_theta(*(fitted.theta[k] for k in ("couplings", "bias")), edges, self.coding)
         self.couplings_, self.bias_ = learned["couplings"], learned["bias"]
-        self._state = {"objective": state, "rng": rng}
-        self._seed = int(rng.integers(2**31))
-        self._log_partition = None
-        self.history_, self.n_iter_ = fitted.history, fitted.n_epochs
+        self._remember(fitted, state, rng)
         return self
 
     def _validated(self, X, reset=False):
-        floats = (np.float64, np.float32)
-        X = validate_data(self, X, accept_sparse="csr", dtype=floats, reset=reset)
-        self._check_domain(X)
-        return X.toarray() if issparse(X) else X
+        return dense(super()._validated(X, reset))
 
     def _check_domain(self, X):
-        if issparse(X) and self._low:
-            raise ValueError("coding='spin' has no zeros to leave out: pass a dense array")
-        values = X.data if issparse(X) else X
-        if values.size and (values.min() < self._low or values.max() > 1):
-            raise ValueError(
-                f"X must lie between {self._low} and 1 (states of the units, or their means), got "
-                f"values from {values.min():.4g} to {values.max():.4g}. Scale it, for instance by "
-                "sklearn.preprocessing.MinMaxScaler"
-            )
+        check_two_state(X, self._low)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

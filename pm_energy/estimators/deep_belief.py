@@ -43,10 +43,11 @@ def sample_deep_belief(pipeline, n_samples=1, random_state=None):
     >>> pme.sample_deep_belief(deep, 5, random_state=0).shape
     (5, 4)
     """
-    machines = [step for _, step in pipeline.steps]
+    machines = [step for _, step in getattr(pipeline, "steps", [("", pipeline)])]
     if not isinstance(machines[-1], RBMMixin):
         raise ValueError(
-            f"the last step must be a restricted Boltzmann machine, got {machines[-1]!r}"
+            "pipeline must be a Pipeline whose last step is a restricted Boltzmann machine, got "
+            f"{machines[-1]!r}"
         )
     random_state = check_random_state(random_state)
     units = machines[-1].sample(n_samples, random_state)

@@ -7,12 +7,13 @@ from sklearn.utils._param_validation import StrOptions
 
 from pm_energy.estimators.base import EnergyEstimator
 from pm_energy.estimators.bernoulli_rbm import COMMON
+from pm_energy.estimators.likelihood_mixin import LikelihoodMixin
 from pm_energy.estimators.rbm_mixin import RBMMixin
 from pm_energy.training.fit import dense_rows
 from pm_energy.training.recipe import LIKELIHOODS
 
 
-class GaussianRBM(RBMMixin, EnergyEstimator):
+class GaussianRBM(RBMMixin, LikelihoodMixin, EnergyEstimator):
     r"""Restricted Boltzmann machine for real-valued data, with a learned variance of each unit.
 
     .. math:: E(v, h) = \sum_i \frac{(v_i - a_i)^2}{2 \sigma_i^2} - b^\top h
@@ -30,9 +31,9 @@ class GaussianRBM(RBMMixin, EnergyEstimator):
         Their states: {0, 1} or {-1, +1}.
     objective : {"pcd", "cd", "tempered", "exact"}
         "exact" is for up to about 20 hidden units.
-    n_chains, n_sweeps, n_levels, schedule, solver, batch_size, n_iter, tol, centred, \
-            weight_decay, warm_start, verbose, random_state, n_jobs
-        As in :class:`BernoulliRBM`. The levels of "tempered" go up evenly to 1 from above 0.
+    n_chains, n_sweeps, n_levels, schedule, solver, batch_size, n_iter, tol, centred
+        As in :class:`BernoulliRBM`, and so ``weight_decay``, ``warm_start``, ``verbose``,
+        ``random_state`` and ``n_jobs``. The levels of "tempered" go up evenly to 1 from above 0.
     learning_rate : float
     track : {"auto", "log_likelihood", "reconstruction_error"} or None
         "auto": the log-likelihood for up to 12 hidden units, otherwise the mean square of
@@ -71,7 +72,6 @@ class GaussianRBM(RBMMixin, EnergyEstimator):
         "hidden_bias_": ("hidden",),
         "log_variance_": ("visible",),
     }
-    _transient: ClassVar = ("_log_partition",)
     _parameter_constraints: ClassVar = {
         **COMMON,
         "hidden": [StrOptions({"binary", "spin"})],
@@ -93,7 +93,7 @@ class GaussianRBM(RBMMixin, EnergyEstimator):
         solver="auto",
         batch_size=10,
         n_iter=100,
-        tol=1e-6,
+        tol=1e-5,
         centred=True,
         weight_decay=1e-4,
         track="auto",

@@ -10,8 +10,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pm_energy.energies.hopfield import Hopfield, Recall
-from pm_energy.energies.memory_rules import RULES
-from pm_energy.estimators.base import EnergyEstimator, generator
+from pm_energy.energies.memory_rules import RULES, hebbian, storkey
+from pm_energy.estimators.base import EnergyEstimator, generator, read_known
 
 
 class HopfieldNetwork(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
@@ -122,8 +122,8 @@ class HopfieldNetwork(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
     def partial_fit(self, X, y=None):
         """Store the rows of X besides what is stored.
 
-        The result is that of ``fit`` on all rows. Hebbian couplings are added to, which costs
-        nothing for old patterns; by the other rules all patterns are learnt again.
+        The result is that of ``fit`` on all rows. The Hebbian rule and Storkey's add to what is
+        there; the pseudo-inverse of all patterns is taken again.
 
         Parameters
         ----------
@@ -139,7 +139,9 @@ class HopfieldNetwork(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         new = self._spins(X, reset=False)
         spins = np.concatenate([self._stored(), new], dtype=self.patterns_.dtype)
         if self.rule == "hebbian":
-            self.coupling_ = self.coupling_ + RULES["hebbian"](new.astype(np.float64))
+            self.coupling_ = self.coupling_ + hebbian(new.astype(np.float64))
+        elif self.rule == "storkey":
+            self.coupling_ = storkey(new.astype(np.float64), self.coupling_)
         else:
             self.coupling_ = RULES[self.rule](spins.astype(np.float64))
         self.patterns_ = self._encode(spins)
@@ -173,7 +175,7 @@ class HopfieldNetwork(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         if known is None:
             found = self._descend(network, spins, rng)
         else:
-            known = self._read_known(known, spins.shape)
+            known = read_known(known, spins.shape)
             rows = [self._complete(network, *row, rng) for row in zip(spins, known, strict=True)]
             found = _side_by_side(rows)
         return replace(found, states=self._encode(found.states.astype(spins.dtype)))
@@ -248,15 +250,6 @@ class HopfieldNetwork(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
 
     def _stored(self):
         return self._decode(self.patterns_)
-
-    def _read_known(self, known, shape):
-        known = np.asarray(known)
-        if known.dtype != bool or known.shape not in (shape, shape[1:]):
-            raise ValueError(
-                f"known must be boolean, of shape {shape[1:]} or {shape}, "
-                f"got {known.dtype} of shape {known.shape}"
-            )
-        return np.broadcast_to(known, shape)
 
     def _descend(self, network, spins, rng):
         return network.recall(

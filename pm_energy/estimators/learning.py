@@ -1,8 +1,10 @@
 """From an estimator's settings to a fit, and what to say when it fails."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
+import sklearn
 from sklearn.exceptions import ConvergenceWarning
 
 from pm_energy.training.fit import dense_rows, fit
@@ -13,6 +15,7 @@ from pm_energy.training.recipe import is_deterministic, make_schedule
 
 SOLVERS = ("auto", "lbfgs", *OPTIMISERS)
 LINEAR = ("sgd", "momentum", "nesterov")  # whose step is a multiple of gradients
+INSIDE = str(Path(__file__).parent), str(Path(sklearn.__file__).parent)
 WORSE = 0.05  # share of the log-likelihood lost by learning that no noise explains
 
 
@@ -63,9 +66,7 @@ def learn(settings, model, theta, objective, x, rng, *, weights, read, track, n_
                 model, theta, objective, rows, max_iter=n_epochs, tol=settings.tol, **common
             )
             if fitted.n_epochs >= n_epochs and not fitted.failure:
-                _warn(
-                    f"learning has not converged in n_iter={n_epochs} iterations: raise it or tol"
-                )
+                warn(f"learning has not converged in n_iter={n_epochs} iterations: raise it or tol")
             return fitted
         n_steps = n_epochs * -(-x.shape[0] // settings.batch_size)
         rate = make_schedule(schedule, settings.learning_rate, n_steps)
@@ -87,18 +88,19 @@ def warn_of_failure(failure, before, after):
         What was tracked at the start and at the end.
     """
     if failure:
-        _warn(
+        warn(
             f"learning diverged: {failure}. The parameters are those of the epoch before. Lower "
             "learning_rate"
         )
         return
     for name in before:
         if "likelihood" in name and after[name] < before[name] - WORSE * abs(before[name]):
-            _warn(
+            warn(
                 f"learning made the data less likely: the {name.replace('_', ' ')} fell from "
                 f"{before[name]:.4g} to {after[name]:.4g}. Lower learning_rate"
             )
 
 
-def _warn(text):
-    warnings.warn(text, ConvergenceWarning, stacklevel=5)  # where fit was called
+def warn(text):
+    """Warn of learning that failed, with the line that called fit."""
+    warnings.warn(text, ConvergenceWarning, skip_file_prefixes=INSIDE)

@@ -1,12 +1,11 @@
 """Modern associative memories: attention, dense memories of spins, continuous-time memories."""
 
 from dataclasses import replace
-from functools import partial
 from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin, _fit_context
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.preprocessing import normalize
@@ -14,73 +13,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from pm_energy.domains import Spin
 from pm_energy.energies import modern_hopfield
-from pm_energy.energies.retrieval import retrieval
-from pm_energy.energy import energy_from_function
+from pm_energy.energies.continuous_memory import compress, signal
+from pm_energy.energies.dense_memory import ExponentialMemory, PolynomialMemory
 from pm_energy.estimators.base import EnergyEstimator
 
-TIE = 1e-12  # size, beside its terms, of a sum that rounding may make of zero
-CELLS = 32  # of the midpoint rule in the width of a Gaussian
-
-
-def _polynomial(overlaps, n, degree):
-    """Energies (...) of n spins whose overlaps (..., N) with the patterns are known."""
-    return -n / degree * ((overlaps / n) ** degree).sum(axis=-1)
-
-
-def _polynomial_pull(rest, n, degree):
-    """Fall of the energy as the overlap with a pattern goes from one less to one more than rest."""
-    overlaps = np.arange(-n, n + 1)[:, None]
-    fall = _polynomial(overlaps - 1, n, degree) - _polynomial(overlaps + 1, n, degree)
-    return fall[(rest + n).astype(np.intp)]
-
-
-def _polynomial_energy(s, patterns, degree):
-    return _polynomial(s @ patterns.T, patterns.shape[1], degree)
-
-
-def _exponential(overlaps, n, beta):
-    constant = n + np.log(overlaps.shape[1]) / beta  # spins have squares that sum to n
-    return constant - logsumexp(beta * overlaps, axis=1) / beta
-
-
-def _exponential_pull(rest, n, beta):
-    """As for the polynomial, up to a factor for each state."""
-    return np.exp(beta * (rest - rest.max(axis=1, keepdims=True)))
-
-
-def _exponential_energy(s, patterns, beta):
-    return modern_hopfield.ModernHopfield(patterns, beta)(s)
-
-
-DENSE = {  # memories of spins, and the parameter of their functions
-    "polynomial": (_polynomial_energy, _polynomial, _polynomial_pull, "degree"),
-    "exponential": (_exponential_energy, _exponential, _exponential_pull, "beta"),
-}
-
-
-def _dense_sweep(energy_of, pull, patterns, parameter, s):
-    """Turn spins (B, n) to where the energy is lower; return the new ones, energies of the old."""
-    s, n = s.copy(), s.shape[1]
-    overlaps = s @ patterns.T  # integers, so that updates are exact
-    energies = energy_of(overlaps, n, parameter)
-    for i, pattern in enumerate(patterns.T):
-        rest = overlaps - s[:, [i]] * pattern  # of the other spins
-        pulls = pull(rest, n, parameter)
-        gap, tie = pulls @ pattern, TIE * np.abs(pulls).sum(axis=1)
-        s[:, i] = np.where(gap > tie, 1.0, np.where(gap < -tie, -1.0, s[:, i]))
-        overlaps = rest + s[:, [i]] * pattern
-    return s, energies
-
-
-def _basis_functions(kind, n_basis, cells):
-    """Values (cells, n_basis) of functions on [0, 1] at the midpoints of equal cells."""
-    if kind == "rectangular":  # in integers: a midpoint may lie on an edge
-        own = (2 * np.arange(cells) + 1) * n_basis // (2 * cells)
-        return np.eye(n_basis)[own]
-    t, centres = ((np.arange(count) + 0.5) / count for count in (cells, n_basis))
-    return np.exp(-0.5 * (n_basis * (t[:, None] - centres)) ** 2)
+DENSE = {"polynomial": (PolynomialMemory, "degree"), "exponential": (ExponentialMemory, "beta")}
 
 
 class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
@@ -206,13 +144,14 @@ class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
             If a continuous memory has more basis functions than patterns.
         """
         patterns = self._read(X, reset=True).copy()
-        compress = self.memory == "continuous"
-        if compress and self.n_basis > len(patterns):
-            raise ValueError(
-                f"n_basis={self.n_basis} must be at most n_samples={len(patterns)}, the patterns "
-                "that are to be compressed"
-            )
-        self.coefficients_ = self._regression(patterns) if compress else None
+        self.coefficients_ = None
+        if self.memory == "continuous":
+            if self.n_basis > len(patterns):
+                raise ValueError(
+                    f"n_basis={self.n_basis} must be at most n_samples={len(patterns)}, the "
+                    "patterns that are to be compressed"
+                )
+            self.coefficients_ = compress(patterns, self.n_basis, self.basis, self.ridge)
         self.patterns_ = patterns
         return self
 
@@ -224,14 +163,10 @@ class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
-        starts = X.astype(np.float64)
         if self.memory in DENSE:
-            _, energy_of, pull, name = DENSE[self.memory]
-            patterns, parameter = self.patterns_.astype(np.float64), getattr(self, name)
-            sweep = partial(_dense_sweep, energy_of, pull, patterns, parameter)
-            found = retrieval(sweep, starts, self.tol, self.max_updates)
+            found = self.energy_.retrieve(X, max_sweeps=self.max_updates)
         else:
-            found = self.energy_.retrieve(starts, tol=self.tol, max_updates=self.max_updates)
+            found = self.energy_.retrieve(X, tol=self.tol, max_updates=self.max_updates)
         return replace(found, states=found.states.astype(X.dtype))
 
     def transform(self, X):
@@ -267,19 +202,15 @@ class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         check_is_fitted(self)
         if self.memory != "continuous":
             return self.patterns_
-        n_basis = len(self.coefficients_)
-        cells = n_basis * (CELLS if self.basis == "gaussian" else 1)
-        return _basis_functions(self.basis, n_basis, cells) @ self.coefficients_
+        return signal(self.coefficients_, self.basis)
 
     @property
     def energy_(self):
         """The energy: a :class:`pm_energy.ModernHopfield` of ``memories_``, or one of spins."""
-        memories = self.memories_
         if self.memory not in DENSE:
-            return modern_hopfield.ModernHopfield(memories, self.beta)
-        function, *_, name = DENSE[self.memory]
-        parameters = {"patterns": memories, name: getattr(self, name)}
-        return energy_from_function(function, Spin(), memories.shape[1:], **parameters)
+            return modern_hopfield.ModernHopfield(self.memories_, self.beta)
+        memory, name = DENSE[self.memory]
+        return memory(self.memories_, getattr(self, name))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -291,10 +222,3 @@ class ModernHopfield(OneToOneFeatureMixin, TransformerMixin, EnergyEstimator):
         if self.memory in DENSE:
             return np.where(X > 0, X.dtype.type(1), X.dtype.type(-1))
         return normalize(X) if self.normalise else X
-
-    def _regression(self, patterns):
-        """Coefficients by ridge regression: least squares with rows that ask for zero."""
-        functions = _basis_functions(self.basis, self.n_basis, len(patterns))
-        rows = np.concatenate([functions, np.sqrt(self.ridge) * np.eye(self.n_basis)])
-        targets = np.pad(patterns.astype(np.float64), ((0, self.n_basis), (0, 0)))
-        return np.linalg.lstsq(rows, targets)[0]

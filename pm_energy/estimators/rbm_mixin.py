@@ -1,18 +1,21 @@
 """What restricted Boltzmann machines share: learning, the two layers, samples, the likelihood."""
 
+import itertools
 from abc import abstractmethod
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from pm_energy.estimators.base import generator
 from pm_energy.estimators.learning import follows_centred, learn, warn_of_failure
 from pm_energy.estimators.tracking import tracker
 from pm_energy.training.rbm_model import RBMModel
 from pm_energy.training.rbm_partition import draw_rbm, rbm_log_z
+from pm_energy.training.rbm_visible import dense
 from pm_energy.training.recipe import make_objective
+from pm_energy.validate import positive_int
 
 
 class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -21,10 +24,6 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     @abstractmethod
     def _kinds(self):
         """Return the kinds of the visible and of the hidden units."""
-
-    @abstractmethod
-    def _check_domain(self, X):
-        """Raise a ValueError if X is not what the visible units can be."""
 
     @abstractmethod
     def _first_theta(self, X, weights, rng):
@@ -59,67 +58,10 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         return self._model().energy(self._theta)
 
-    def fit(self, X, y=None, sample_weight=None):
-        """Learn from data.
-
-        Parameters
-        ----------
-        X : array_like or sparse matrix, shape (n_samples, n_features)
-        y : None
-            Ignored.
-        sample_weight : array_like, shape (n_samples,), optional
-            How often each row counts.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If X is not what the visible units can be, or a parameter is out of range.
-        """
-        self._validate_params()
-        goes_on = self.warm_start and hasattr(self, "weights_")
-        X, weights = self._check_data(X, sample_weight, reset=not goes_on)
-        rng = generator(self.random_state)
-        theta = self._theta if goes_on else self._first_theta(X, weights, rng)
-        return self._learn(X, weights, theta, rng, goes_on, self.n_iter, self.schedule)
-
-    def partial_fit(self, X, y=None, sample_weight=None):
-        """Learn from some more data: one pass over it, at a constant rate.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in :meth:`fit`.
-
-        Returns
-        -------
-        self
-        """
-        self._validate_params()
-        goes_on = hasattr(self, "weights_")
-        X, weights = self._check_data(X, sample_weight, reset=not goes_on)
+    def _learn(self, X, sample_weight, goes_on, n_epochs, schedule):
+        X, weights = self._checked(X, sample_weight, reset=not goes_on)
         rng = self._state["rng"] if goes_on else generator(self.random_state)
         theta = self._theta if goes_on else self._first_theta(X, weights, rng)
-        return self._learn(X, weights, theta, rng, goes_on, 1, "constant")
-
-    def _check_data(self, X, sample_weight, reset):
-        X = self._validated(X, reset=reset)
-        if sample_weight is None:
-            return X, None
-        weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        if not weights.any():
-            raise ValueError("sample_weight must not be zero everywhere: no row would count")
-        return X, weights
-
-    def _validated(self, X, reset=False):
-        X = validate_data(self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=reset)
-        self._check_domain(X)
-        return X
-
-    def _learn(self, X, weights, theta, rng, goes_on, n_epochs, schedule):
         model = self._model()
         objective = make_objective(
             self.objective,
@@ -140,11 +82,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         after = track(fitted.theta)
         for name, value in self._unscaled(fitted.theta).items():
             setattr(self, f"{name}_", value)
-        self._state = {"objective": objective.state(), "rng": rng}
-        self._seed = int(rng.integers(2**31))
-        self._log_partition = None
-        self.history_ = fitted.history
-        self.n_iter_ = fitted.n_epochs
+        self._remember(fitted, objective.state(), rng)
         warn_of_failure(fitted.failure, before, after)
         return self
 
@@ -211,24 +149,17 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self.inverse_transform(self.transform(X))
 
-    def free_energy(self, X):
-        """Free energy: ``-log sum_h exp(-E(x, h))``.
-
-        Returns
-        -------
-        ndarray, shape (n_samples,)
-        """
-        check_is_fitted(self)
-        return self._model().free_energy(self._theta, self._validated(X))
-
-    def gibbs(self, X, n_sweeps=1, random_state=None):
+    def gibbs(self, X, n_sweeps=1, known=None, random_state=None):
         """Sweeps of block Gibbs sampling from X: all hidden units, then all visible ones.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (n_samples, n_features)
-            Probabilities are drawn from first.
+            Where X holds means, states are drawn first.
         n_sweeps : int
+        known : array_like of bool, shape (n_features,) or (n_samples, n_features), optional
+            Units that are held; the others then start at random, whatever X says. After many sweeps
+            the rows are draws of the others given these.
         random_state : int, RandomState or None
 
         Returns
@@ -236,13 +167,20 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ndarray, shape (n_samples, n_features)
         """
         check_is_fitted(self)
+        positive_int("n_sweeps", n_sweeps)
         rng, model, theta = generator(random_state), self._model(), self._theta
-        chains = model.start(theta, rng, x=_dense(self._validated(X)))
+        if known is not None:
+            X, known = self._with_known(X, known)
+            *_, (v, _) = self._held_sweeps(X, known, n_sweeps, rng)
+            return v
+        chains = model.start(theta, rng, x=dense(self._validated(X)))
         model.sweep(theta, chains, rng, n_sweeps)
         return model.visible(chains)
 
     def complete(self, X, known, n_sweeps=500, random_state=None):
         """Fill in unknown visible units: their means given the known ones, by Gibbs sampling.
+
+        :meth:`gibbs` draws them instead.
 
         Parameters
         ----------
@@ -259,18 +197,26 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             With the known entries as they are in X.
         """
         check_is_fitted(self)
-        X = check_array(X, dtype=self.weights_.dtype)
-        known = np.broadcast_to(np.asarray(known, bool), X.shape)
-        rng, model, theta = generator(random_state), self._model(), self._theta
+        burn_in = positive_int("n_sweeps", n_sweeps) // 5
+        X, known = self._with_known(X, known)
+        model, theta, total = self._model(), self._theta, np.zeros(X.shape)
+        sweeps = self._held_sweeps(X, known, n_sweeps, generator(random_state))
+        for _, h in itertools.islice(sweeps, burn_in, None):
+            total += model.visible_mean(theta, h)
+        return np.where(known, X, total / (n_sweeps - burn_in)).astype(X.dtype)
+
+    def _with_known(self, X, known):
+        low = -1 if self._kinds()[0] == "spin" else 0
+        return self._known(X, known, low, self.weights_.dtype)
+
+    def _held_sweeps(self, X, known, n_sweeps, rng):
+        """Yield visible and hidden states after each sweep that leaves the known units alone."""
+        model, theta = self._model(), self._theta
         v = np.where(known, X, model.visible(model.start(theta, rng, n=len(X))))
-        self._check_domain(v)
-        burn_in, total = n_sweeps // 5, np.zeros(X.shape)
-        for sweep in range(n_sweeps):
+        for _ in range(n_sweeps):
             h = model.sample_hidden(theta, v, rng)
             v = np.where(known, X, model.sample_visible(theta, h, rng))
-            if sweep >= burn_in:
-                total += model.visible_mean(theta, h)
-        return np.where(known, X, total / (n_sweeps - burn_in)).astype(X.dtype)
+            yield v, h
 
     def sample(self, n_samples=1, random_state=None):
         """Draw from the learned distribution.
@@ -288,6 +234,7 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ndarray, shape (n_samples, n_features)
         """
         check_is_fitted(self)
+        positive_int("n_samples", n_samples)
         drawn = draw_rbm(self._model(), self._theta, generator(random_state), n_samples)
         return drawn.astype(self.weights_.dtype)
 
@@ -309,33 +256,11 @@ class RBMMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Warns
         -----
         EvidenceWarning
-            If annealing back from where it ended gives another value.
+            If annealing back gives another value, or the standard error is above 0.3.
         """
         check_is_fitted(self)
+        positive_int("n_betas", n_betas)
+        if n_chains is not None:
+            positive_int("n_chains", n_chains)
         rng = generator(random_state)
         return rbm_log_z(self._model(), self._theta, rng, n_chains, n_betas, n_jobs=self.n_jobs)
-
-    @property
-    def log_partition_(self):
-        """Log Z as :meth:`log_partition` finds it by default; kept once it is known."""
-        check_is_fitted(self)
-        if getattr(self, "_log_partition", None) is None:  # a cache that no file keeps
-            self._log_partition = self.log_partition(random_state=self._seed)
-        return self._log_partition
-
-    def score_samples(self, X):
-        """Log-likelihood of each row; its error is that of :attr:`log_partition_`.
-
-        Returns
-        -------
-        ndarray, shape (n_samples,)
-        """
-        return -self.free_energy(X) - self.log_partition_.value
-
-    def score(self, X, y=None):
-        """Mean log-likelihood of the rows."""
-        return float(np.mean(self.score_samples(X)))
-
-
-def _dense(X):
-    return X.toarray() if hasattr(X, "toarray") else X

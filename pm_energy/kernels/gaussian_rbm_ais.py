@@ -130,16 +130,10 @@ def gaussian_rbm_ais_reverse(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-    weights : ndarray of float32 or float64, shape (n_v, n_h)
-    visible_bias : array_like, shape (n_v,)
-    hidden_bias : array_like, shape (n_h,)
-    variance : array_like, shape (n_v,)
-    base_mean, base_variance : array_like, shape (n_v,)
+    rng, weights, visible_bias, hidden_bias, variance, base_mean, base_variance, betas
+        As for :func:`gaussian_rbm_ais`; betas increase here too.
     states : array_like, shape (n_chains, n_v)
         Draws of the RBM's visible layer.
-    betas : array_like, shape (K + 1,)
-        Increasing from 0 to 1, as for the forward runs.
 
     Returns
     -------

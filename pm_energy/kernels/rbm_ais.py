@@ -109,15 +109,10 @@ def rbm_ais_reverse(rng, weights, visible_bias, hidden_bias, base_bias, states, 
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-    weights : ndarray of float32 or float64, shape (n_v, n_h)
-    visible_bias : array_like, shape (n_v,)
-    hidden_bias : array_like, shape (n_h,)
-    base_bias : array_like, shape (n_v,)
+    rng, weights, visible_bias, hidden_bias, base_bias, betas
+        As for :func:`rbm_ais`; betas increase here too.
     states : array_like, shape (n_chains, n_v)
         Zeros and ones: draws of the RBM's visible layer.
-    betas : array_like, shape (K + 1,)
-        Increasing from 0 to 1, as for the forward runs.
 
     Returns
     -------

@@ -235,7 +235,7 @@ class PairModel:
         return now if previous is None else MEMORY * previous + (1 - MEMORY) * now
 
     def centre(self, gradient, offsets):
-        """Return the gradient's counterpart for units measured from their offsets [3]_."""
+        """Return the gradient's counterpart for units measured from their offsets."""
         first, second = self.edges.T
         bias, mu = gradient["bias"], offsets.astype(gradient["bias"].dtype, copy=False)
         pairs = gradient["couplings"] - mu[first] * bias[second] - mu[second] * bias[first]

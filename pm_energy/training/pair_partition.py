@@ -1,36 +1,28 @@
 """Log Z of Boltzmann machines, and draws from them: exact where they are small, else by annealing.
 
 Annealing starts from independent units with means like the model's, as short chains find them.
-
-References
-----------
-.. [1] Neal (2001), Statistics and Computing 11, 125-139.
-.. [2] Salakhutdinov & Murray (2008), ICML, 872-879.
 """
 
-import warnings
 from itertools import pairwise
 
 import numpy as np
 
-from pm_energy.partition.result import EvidenceWarning, LogPartition
-from pm_energy.partition.works import ais, ais_reverse
+from pm_energy.partition.result import LogPartition
+from pm_energy.training.annealed import CHAINS, anneal, annealed_log_z, by_weight
 from pm_energy.training.pair_coding import coded
 from pm_energy.training.pair_exact import LIMIT, spin_states
 from pm_energy.training.pair_sweeps import draw_spins
 
-CHAINS = 200
 DRAW_BETAS, DRAW_SWEEPS = 200, 100  # of draws: the sweeps tell those of one ancestor apart
+BLOCK = 1000  # chains that anneal together: a sweep of few takes as long
 LISTED_UNITS = 16  # whose states are listed to draw from them
 WARM_UP = 50  # sweeps that tell the base how often each unit is on
-GAP = 0.3  # between annealing forth and back that is worth a warning, in nats
 
 
 def pair_log_z(model, theta, rng, n_chains=None, n_betas=1000):
     """Return log Z over all units: a sum over states, or annealed importance sampling.
 
-    As many chains anneal back from where the first ended: a consistency check, and no bound,
-    because they do not start from exact draws.
+    See :func:`pm_energy.training.annealed.annealed_log_z`.
 
     Parameters
     ----------
@@ -48,7 +40,7 @@ def pair_log_z(model, theta, rng, n_chains=None, n_betas=1000):
     Warns
     -----
     EvidenceWarning
-        If annealing back gives another value.
+        If annealing back gives another value, or the standard error is above 0.3.
 
     Examples
     --------
@@ -66,22 +58,8 @@ def pair_log_z(model, theta, rng, n_chains=None, n_betas=1000):
         value = model.exact(theta)[0]
         return LogPartition(value, 0.0, value, value, "exact")
     coupling, field, offset = model.spin_theta(theta)
-    n_chains = n_chains or CHAINS
-    base = _base(model, coupling, field, rng)
-    works, ends = _anneal(model, coupling, field, base, rng, n_chains, n_betas)
-    log_z_base = float(np.logaddexp(base, -base).sum()) - offset
-    forth = ais(works).log_partition(log_z_base)
-    starts = ends[_by_weight(rng, works, n_chains)]
-    returns = _anneal_back(model, coupling, field, base, rng, starts, n_betas)
-    back = ais_reverse(returns, exact=False).log_partition(log_z_base)
-    if abs(forth.value - back.value) > max(GAP, 4 * np.hypot(forth.mcse, back.mcse)):
-        warnings.warn(
-            f"log Z is {forth} by annealing from independent units, but {back} by annealing back "
-            "from there: take more inverse temperatures (n_betas) or chains (n_chains)",
-            EvidenceWarning,
-            stacklevel=2,
-        )
-    return forth
+    forth, back, log_z_base = _runs(model, coupling, field, rng, n_betas)
+    return annealed_log_z(rng, forth, back, log_z_base - offset, n_chains, block=BLOCK)
 
 
 def draw_pairs(model, theta, rng, size):
@@ -102,56 +80,46 @@ def draw_pairs(model, theta, rng, size):
         states = spin_states(model.n)
         first, second = model.edges.T
         log_p = (states[:, first] * states[:, second]) @ coupling + states @ field
-        p = np.exp(log_p - log_p.max())
-        chosen = rng.choice(len(states), size=size, p=p / p.sum())
-        return coded(states[chosen].astype(np.int8), model.coding)
-    base = _base(model, coupling, field, rng)
-    works, ends = _anneal(model, coupling, field, base, rng, size, DRAW_BETAS)
-    spins = ends[_by_weight(rng, works, size)]
+        return coded(states[by_weight(rng, log_p, size)].astype(np.int8), model.coding)
+    forth, *_ = _runs(model, coupling, field, rng, DRAW_BETAS)
+    works, ends = anneal(rng, forth, size, block=BLOCK)
+    spins = ends[by_weight(rng, -works, size)]
     model.sweeps(rng, spins, coupling, field, DRAW_SWEEPS)
     return coded(spins, model.coding)
 
 
-def _base(model, coupling, field, rng):
-    """Fields of independent spins with about the means of the model."""
+def _runs(model, coupling, field, rng, n_betas):
+    """Annealing from the base and back, and log Z of the base.
+
+    The base is independent spins with about the means of the model.
+    """
     spins = draw_spins(rng, np.zeros((CHAINS, model.n)))
     model.sweeps(rng, spins, coupling, field, WARM_UP)
-    return np.arctanh(spins.sum(axis=0) / (CHAINS + 1))
+    base = np.arctanh(spins.sum(axis=0) / (CHAINS + 1))
+    betas, no_field = np.linspace(0, 1, n_betas + 1), np.zeros(model.n)
 
+    def works_of(spins):
+        """Energy less that of the base, without the constant."""
+        units = np.ascontiguousarray(spins.T, np.float64)
+        pairs = units * model.fields(coupling, no_field, units)  # each counted twice
+        return -0.5 * pairs.sum(axis=0) - (field - base) @ units
 
-def _works(model, coupling, field, base, spins):
-    """Energy less that of the base, without the constant."""
-    units = np.ascontiguousarray(spins.T, np.float64)
-    pairs = units * model.fields(coupling, np.zeros(model.n), units)  # each counted twice
-    return -0.5 * pairs.sum(axis=0) - (field - base) @ units
+    def sweep(rng, spins, beta):
+        model.sweeps(rng, spins, beta * coupling, base + beta * (field - base))
 
+    def forth(rng, size):
+        spins = draw_spins(rng, np.broadcast_to(np.tanh(base), (size, model.n)))
+        works = np.zeros(size)
+        for before, beta in pairwise(betas):
+            works += (beta - before) * works_of(spins)
+            sweep(rng, spins, beta)
+        return works, spins
 
-def _sweep_between(model, coupling, field, base, rng, spins, beta):
-    between = base + beta * (field - base)
-    model.sweeps(rng, spins, beta * coupling, between)
+    def back(rng, spins):
+        works = np.zeros(len(spins))
+        for beta, before in pairwise(betas[::-1]):
+            sweep(rng, spins, beta)
+            works += (beta - before) * works_of(spins)
+        return works
 
-
-def _anneal(model, coupling, field, base, rng, size, n_betas):
-    """Works (size,) of runs from the base, and where they end."""
-    betas = np.linspace(0, 1, n_betas + 1)
-    spins = draw_spins(rng, np.broadcast_to(np.tanh(base), (size, model.n)))
-    works = np.zeros(size)
-    for before, beta in pairwise(betas):
-        works += (beta - before) * _works(model, coupling, field, base, spins)
-        _sweep_between(model, coupling, field, base, rng, spins, beta)
-    return works, spins
-
-
-def _anneal_back(model, coupling, field, base, rng, spins, n_betas):
-    """Works of the reverse runs, with the sign of forward ones."""
-    betas = np.linspace(1, 0, n_betas + 1)
-    works = np.zeros(len(spins))
-    for beta, before in pairwise(betas):
-        _sweep_between(model, coupling, field, base, rng, spins, beta)
-        works += (beta - before) * _works(model, coupling, field, base, spins)
-    return works
-
-
-def _by_weight(rng, works, size):
-    p = np.exp(works.min() - works)
-    return rng.choice(len(works), size=size, p=p / p.sum())
+    return forth, back, float(np.logaddexp(base, -base).sum())

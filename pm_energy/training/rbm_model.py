@@ -15,7 +15,7 @@ from pm_energy.kernels.rbm_learning import (
 from pm_energy.kernels.two_state import log_traces, unit_means
 from pm_energy.training.rbm_coding import gradient_from_bits, statistics_from_bits, to_bits
 from pm_energy.training.rbm_moments import gaussian_moments, two_state_moments
-from pm_energy.training.rbm_visible import GaussianUnits, TwoStateUnits
+from pm_energy.training.rbm_visible import GaussianUnits, TwoStateUnits, dense
 from pm_energy.validate import positive_int
 
 LOWER = {"binary": 0.0, "spin": -1.0}
@@ -117,7 +117,7 @@ class RBMModel:
             visible = self._layer.random(theta, positive_int("n", n), rng)
         else:
             x = self._rows(theta, x)
-            visible = self._layer.states_at(x.toarray() if issparse(x) else x, rng)
+            visible = self._layer.states_at(dense(x), rng)
         return {"visible": visible, "hidden": self.sample_hidden(theta, visible, rng)}
 
     def sweep(self, theta, chains, rng, n_sweeps=1, beta=1.0):
@@ -222,7 +222,7 @@ class RBMModel:
             raise ValueError(f"kind must be one of {tuple(KINDS)}, got {kind!r}")
         x = self._rows(theta, x)
         low = self.lows[0]
-        bits = ((x.toarray() if issparse(x) else x) - low) / (1 - low)
+        bits = (dense(x) - low) / (1 - low)
         loss, gradient = flip_loss(
             bits, *to_bits(theta, self.lows), kind, _normalised(weights, len(bits))
         )
@@ -237,7 +237,9 @@ class RBMModel:
         return [MEMORY * old + (1 - MEMORY) * new for old, new in zip(previous, now, strict=True)]
 
     def centre(self, gradient, offsets):
-        """Return the gradient's counterpart for units measured from their offsets [1]_.
+        """Return the gradient's counterpart for units measured from their offsets.
+
+        It is the gradient of Melchior et al. [1]_, in the parameters of the units as they are.
 
         References
         ----------

@@ -62,11 +62,11 @@ class GaussianUnits:
 
     def drive(self, theta, x):
         """What the hidden units see, (N, n_v)."""
-        return _dense(x) * np.exp(-theta["log_variance"])
+        return dense(x) * np.exp(-theta["log_variance"])
 
     def alone(self, theta, x):
         """Energy without hidden units, (N,), float64."""
-        scaled = (_dense(x) - theta["visible_bias"]) * np.exp(-theta["log_variance"] / 2)
+        scaled = (dense(x) - theta["visible_bias"]) * np.exp(-theta["log_variance"] / 2)
         return 0.5 * np.einsum("ni,ni->n", scaled, scaled, dtype=float)
 
     def statistics(self, theta, x, row_weights, pairs):
@@ -75,7 +75,7 @@ class GaussianUnits:
         ``-dE/d(log variance) = ((v - a)^2 / 2 - v (W h)) / variance``, and the mean of the last
         term is known from the statistics ``pairs`` of the weights.
         """
-        apart = _dense(x) - theta["visible_bias"]
+        apart = dense(x) - theta["visible_bias"]
         precision = np.exp(-theta["log_variance"])
         spread = precision * (row_weights @ apart**2) / 2
         coupled = np.einsum("ij,ij->i", theta["weights"], pairs)
@@ -101,5 +101,6 @@ class GaussianUnits:
         return x.copy()
 
 
-def _dense(x):
+def dense(x):
+    """Return x, made dense if it is a sparse matrix."""
     return x.toarray() if issparse(x) else x

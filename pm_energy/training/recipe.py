@@ -24,8 +24,9 @@ def make_objective(name, *, n_chains=100, n_sweeps=1, betas=None, centred=False)
 
     Parameters
     ----------
-    name : {"pcd", "cd", "tempered", "exact", "pseudolikelihood", "ratio-matching", \
-            "probability-flow"}
+    name : str
+        "pcd", "cd", "tempered", "exact", "pseudolikelihood", "ratio-matching" or
+        "probability-flow".
     n_chains, n_sweeps : int
         Of the sampled ones.
     betas : array_like, optional

@@ -103,11 +103,40 @@ def test_completion_is_the_conditional_mean(fitted):
         assert (row[known] == given[known]).all()
 
 
+@pytest.mark.parametrize(("column", "is_right"), [(1, True), (4, False)])
+def test_held_units_stay_and_the_others_follow_them(fitted, column, is_right):
+    known = np.array([True, False, False, True, False, False])
+    X = np.tile([1.0, 0, 0, 0, 0, 0], (20_000, 1))
+    draws = fitted.gibbs(X, 30, known=known, random_state=2)
+    assert (draws[:, known] == X[:, known]).all()
+    p = np.exp(fitted.score_samples(STATES))
+    fits = (STATES[:, known] == X[0, known]).all(axis=1)
+    exact = p[fits] @ STATES[fits, 1] / p[fits].sum()
+    error = np.sqrt(exact * (1 - exact) / len(X))
+    assert (abs(draws[:, column].mean() - exact) < 5 * error) == is_right
+
+
+def test_numbers_of_sweeps_and_draws_are_checked(fitted):
+    X = STATES[:2]
+    for call in (
+        lambda: fitted.gibbs(X, 0),
+        lambda: fitted.complete(X, [True] * 6, n_sweeps=-3),
+        lambda: fitted.sample(0),
+        lambda: fitted.log_partition(n_chains=0),
+        lambda: fitted.log_partition(n_betas=0),
+    ):
+        with pytest.raises(ValueError, match="must be a positive integer"):
+            call()
+    with pytest.raises(ValueError, match="Pipeline"):
+        pme.sample_deep_belief(MinMaxScaler())
+
+
 def test_annealing_agrees_with_the_exact_sum_and_with_itself():
     machine = pme.BernoulliRBM(16, n_iter=10, track=None, random_state=0).fit(DIGITS[:500])
     exact, found = machine.log_partition_, machine.log_partition(200, random_state=1)
     assert exact.method == "exact"
     assert abs(found.errors_from(exact.value)) < 5  # one false alarm in a million
+    machine.weights_ *= 8  # too cold for three temperatures: some 20 nats are missing
     with pytest.warns(EvidenceWarning, match="n_betas"):
         machine.log_partition(400, n_betas=2, random_state=1)
 
