@@ -44,9 +44,9 @@ class TransportMatching:
     r"""The warm-up: forces along straight lines from noise to data.
 
     .. math:: L = \frac1{r^2} \Bigl\langle \bigl| \epsilon s(x_t) - (x_1 - x_0) \bigr|^2
-              \Bigr\rangle, \quad x_t = (1 - t) x_0 + t x_1, \quad x_0 \sim N(m, r^2), \; x_1 \sim data
+              \Bigr\rangle, \quad x_t = (1 - t) x_0 + t x_1, \quad x_0 \sim N(m, r^2)
 
-    with pairs of least squared distance in each batch, and t uniform on [0, ``end``].
+    with x_1 from the data, pairs of least squared distance in each batch, and t uniform on [0, ``end``].
 
     Parameters
     ----------
