@@ -106,6 +106,15 @@ def _checked(inputs, parameters, sizes, activation):
 
 
 @njit(cache=True)
+def count(sizes):
+    """Units of all layers; numpy's own sum takes numba longer to compile."""
+    total = 0
+    for size in sizes:
+        total += size
+    return total
+
+
+@njit(cache=True)
 def block(flat, start, rows, columns):
     """View of a part of a flat array as a matrix."""
     return flat[start : start + rows * columns].reshape(rows, columns)
@@ -135,7 +144,7 @@ def propagate(parameters, sizes, code, residual, rows, units, slopes):
 @njit(cache=True)
 def propagate_back(parameters, sizes, residual, rows, units, slopes, errors, gradient, to_inputs):
     """Fill in the gradient from the errors of the last layer; of the inputs only if wanted."""
-    at_unit, at_parameter = rows * (sizes.sum() - sizes[-1]), parameters.size
+    at_unit, at_parameter = rows * (count(sizes) - sizes[-1]), parameters.size
     last = sizes.size - 2
     for layer in range(last, -1, -1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
@@ -160,7 +169,7 @@ def propagate_back(parameters, sizes, residual, rows, units, slopes, errors, gra
 
 @njit(cache=True)
 def _forward_rows(inputs, parameters, sizes, code, residual, out):
-    n_in, n_out, width = sizes[0], sizes[-1], sizes.sum()
+    n_in, n_out, width = sizes[0], sizes[-1], count(sizes)
     most = min(ROWS, len(inputs))
     units, slopes = np.empty(most * width, inputs.dtype), np.empty(most * width, inputs.dtype)
     for first in range(0, len(inputs), ROWS):
@@ -172,7 +181,7 @@ def _forward_rows(inputs, parameters, sizes, code, residual, out):
 
 @njit(cache=True)
 def _gradient_rows(inputs, cotangent, parameters, sizes, code, residual, out, gradient, slope):
-    n_in, n_out, width = sizes[0], sizes[-1], sizes.sum()
+    n_in, n_out, width = sizes[0], sizes[-1], count(sizes)
     most = min(ROWS, len(inputs))
     units, slopes = np.empty(most * width, inputs.dtype), np.empty(most * width, inputs.dtype)
     errors, part = np.empty(most * width, inputs.dtype), np.empty_like(gradient)

@@ -13,7 +13,7 @@ ACTIVATIONS = ("tanh", "silu", "softplus", "relu")  # numbered in this order
 LINEAR = -1
 
 
-@njit(inline="always")
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def logistic(x, one):
     """Return 1 / (1 + e^-x), accurate in both tails, and e^-|x|."""
     e = exp_minus(abs(x))
@@ -21,7 +21,7 @@ def logistic(x, one):
     return (up if x >= 0 else e * up), e
 
 
-@njit(inline="always")
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def tanh_unit(x, one):
     """Return tanh(x) and its slope."""
     e = exp_minus(abs(x + x))
@@ -30,7 +30,7 @@ def tanh_unit(x, one):
     return y, one - y * y
 
 
-@njit(inline="always")
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def silu_unit(x, one):
     """Return x / (1 + e^-x) and its slope."""
     p, _ = logistic(x, one)
@@ -38,7 +38,7 @@ def silu_unit(x, one):
     return y, p + y * (one - p)
 
 
-@njit(inline="always")
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def softplus_unit(x, one):
     """Return log(1 + e^x) and its slope.
 

@@ -12,7 +12,7 @@ from pm_energy.kernels.random import LANES, fill_words
 WORDS = 512  # at a time
 
 
-@njit(inline="always")
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def log_single(x):
     """Return log(x) for a normal float32 x > 0, to 2e-7 of its size.
 
@@ -31,7 +31,7 @@ def log_single(x):
     return float32(k) * float32(0.6931471805599453) + series * z
 
 
-@njit(inline="always")
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def normal_pair(word):
     """Return two independent normal numbers from a word."""
     upper, lower = uint32(word >> uint64(32)), uint32(word)
@@ -69,14 +69,11 @@ def fill_normal_single(words, buffer, out):
         Advanced.
     buffer : ndarray of uint64, shape (WORDS,)
         Overwritten.
-    out : ndarray of float32, flat
+    out : ndarray of float32, flat, of even length
     """
     for start in range(0, out.size, 2 * WORDS):
-        half = (min(2 * WORDS, out.size - start) + 1) // 2
+        half = min(2 * WORDS, out.size - start) // 2
         fill_words(words, buffer[: (half + LANES - 1) // LANES * LANES])
-        whole = min(half, out.size - start - half)
-        first, second = out[start : start + half], out[start + half : start + half + whole]
-        for i in range(whole):
+        first, second = out[start : start + half], out[start + half : start + 2 * half]
+        for i in range(half):
             first[i], second[i] = normal_pair(buffer[i])
-        if whole < half:
-            first[whole], _ = normal_pair(buffer[whole])

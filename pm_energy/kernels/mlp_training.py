@@ -9,7 +9,7 @@ no formula of theirs.
 import numpy as np
 from numba import njit
 
-from pm_energy.kernels.mlp import block, propagate, propagate_back
+from pm_energy.kernels.mlp import block, count, propagate, propagate_back
 from pm_energy.kernels.mlp_noise import WORDS, fill_normal_single
 from pm_energy.kernels.mlp_updates import NORM_EPSILON, adam_step, sum_of_squares
 from pm_energy.kernels.random import next_word, to_unit
@@ -17,7 +17,7 @@ from pm_energy.kernels.random import next_word, to_unit
 ALPHA, SIGMA, DATA, NOISE, WEIGHT, SCALE = range(6)  # columns of the table of levels
 
 
-@njit(inline="always")
+@njit(forceinline=True)
 def draw(state):
     """Advance a stream of four words; return a uniform float64 in [0, 1)."""
     word, s0, s1, s2, s3 = next_word(state[0], state[1], state[2], state[3])
@@ -92,6 +92,27 @@ def make_batch(
 
 
 @njit(cache=True, error_model="numpy")
+def update(sizes, learner, gradient, step, rate, settings):
+    """Clip the gradient and change what is learned; biases do not decay."""
+    theta, mean, square, average = learner
+    decay, max_norm, keep, _ = settings
+    scale = 1.0
+    if max_norm < np.inf:
+        norm = np.sqrt(sum_of_squares(gradient))
+        scale = min(norm, max_norm) / (NORM_EPSILON + norm)
+    kept = min(keep, step / (step + 9.0))  # early parameters are soon forgotten
+    at = 0
+    for part in range(2 * sizes.size - 2):  # weights and bias of each layer in turn
+        is_bias = part % 2
+        stop = at + (1 if is_bias else sizes[part // 2]) * sizes[part // 2 + 1]
+        adam_step(
+            theta[at:stop], gradient[at:stop], mean[at:stop], square[at:stop], average[at:stop],
+            scale, step, rate, 0.0 if is_bias else decay, kept,
+        )  # fmt: skip
+        at = stop
+
+
+@njit(cache=True, error_model="numpy")
 def train_steps(
     network, learner, data, schedule, streams, pairs, rates, settings, batch_size, done, losses
 ):
@@ -122,15 +143,15 @@ def train_steps(
         Overwritten.
     """
     sizes, code, residual = network
-    theta, mean, square, average = learner
+    theta, drop = learner[0], settings[3]
     x, labels, row_weights = data
     levels, features = schedule
-    decay, max_norm, keep, drop = settings
-    d, width, n_out = x.shape[1], sizes.sum(), sizes[-1]
+    d, width, n_out = x.shape[1], count(sizes), sizes[-1]
     units = np.empty(batch_size * width, np.float32)
     slopes, errors = np.empty_like(units), np.empty_like(units)
     gradient, weights = np.empty_like(theta), np.empty(batch_size, np.float32)
-    noise = np.empty((batch_size, d), np.float32)
+    numbers = np.empty(batch_size * d + batch_size * d % 2, np.float32)  # come in pairs
+    noise = block(numbers, 0, batch_size, d)
     targets = np.empty((batch_size, n_out), np.float32)
     buffer = np.empty(WORDS, np.uint64)
     inputs = block(units, 0, batch_size, sizes[0])
@@ -141,7 +162,7 @@ def train_steps(
         if len(pairs[0]):
             chosen, noise = pairs[0][step], pairs[1][step]
         else:
-            fill_normal_single(streams[1], buffer, noise.reshape(-1))
+            fill_normal_single(streams[1], buffer, numbers)
         make_batch(
             streams[0], x, labels, row_weights, levels, features, drop, chosen, noise, inputs,
             targets, weights,
@@ -151,22 +172,5 @@ def train_steps(
         if not np.isfinite(losses[step]):
             return step
         propagate_back(theta, sizes, residual, batch_size, units, slopes, errors, gradient, False)
-        scale = 1.0
-        if max_norm < np.inf:
-            norm = np.sqrt(sum_of_squares(gradient))
-            scale = min(norm, max_norm) / (NORM_EPSILON + norm)
-        count = done + step + 1
-        kept = min(keep, count / (count + 9.0))  # early parameters are soon forgotten
-        at = 0
-        for layer in range(sizes.size - 1):
-            for size, shrink in (
-                (sizes[layer] * sizes[layer + 1], decay),
-                (sizes[layer + 1], 0.0),
-            ):
-                part = slice(at, at + size)
-                adam_step(
-                    theta[part], gradient[part], mean[part], square[part], average[part], scale,
-                    count, rates[step], shrink, kept,
-                )  # fmt: skip
-                at += size
+        update(sizes, learner, gradient, done + step + 1, rates[step], settings)
     return rates.size

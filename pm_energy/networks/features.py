@@ -14,6 +14,8 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 
+from pm_energy.validate import numeric_array
+
 CYCLES = (0.25, 8.0)  # of the slowest and of the fastest wave over the range of times
 
 
@@ -72,3 +74,35 @@ def one_hot(label, n_classes, dtype):
     """
     away = label[:, None] - np.arange(n_classes)
     return (pt.eq(away, 0) if isinstance(label, Variable) else away == 0).astype(dtype)
+
+
+def checked_labels(label, n_classes):
+    """Return labels as an array of int64.
+
+    Raises
+    ------
+    ValueError
+        Unless they are integers from -1 to ``n_classes - 1``.
+    """
+    label = numeric_array("label", label)
+    if label.dtype.kind not in "iu":
+        raise ValueError(f"label must be integers, got {label.dtype}")
+    if label.size and not (label.min() >= -1 and label.max() < n_classes):
+        raise ValueError(
+            f"label must be from 0 to {n_classes - 1}, or -1 for none; got {label.min()} to "
+            f"{label.max()}"
+        )
+    return label.astype(np.int64)
+
+
+def one_a_row(name, values, n):
+    """Return a number, or one for each row, as an array of n rows.
+
+    Raises
+    ------
+    ValueError
+        If it has any other shape.
+    """
+    if values.shape not in ((), (n,)):
+        raise ValueError(f"{name} must be a number or have shape ({n},), got {values.shape}")
+    return np.broadcast_to(values, (n,))

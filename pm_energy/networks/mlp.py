@@ -8,7 +8,7 @@ import numpy as np
 import pytensor.tensor as pt
 
 from pm_energy.kernels import mlp as kernel
-from pm_energy.networks.features import one_hot, time_waves
+from pm_energy.networks.features import checked_labels, one_a_row, one_hot, time_waves
 from pm_energy.validate import numeric_array, parameter, positive_int
 
 ACTIVATIONS = {
@@ -150,9 +150,8 @@ class MLP:
                 raise ValueError(f"theta[{name!r}] must have shape {shape}, got {part.shape}")
         dtypes = {part.dtype for part in parts}
         if len(dtypes) > 1 or parts[0].dtype not in (np.float32, np.float64):
-            raise ValueError(
-                f"theta must be arrays of float32, or all of float64, got {[str(d) for d in dtypes]}"
-            )
+            found = ", ".join(sorted(map(str, dtypes)))
+            raise ValueError(f"theta must be arrays of float32, or all of float64, got {found}")
         return np.concatenate([part.reshape(-1) for part in parts])
 
     def unflatten(self, vector):
@@ -274,26 +273,14 @@ class MLP:
         inputs = np.zeros((len(x), self.sizes[0]), dtype)
         inputs[:, : self.n_in] = x
         if self.time_features:
-            times = _rows("t", numeric_array("t", t), len(x))
+            times = one_a_row("t", numeric_array("t", t), len(x))
             inputs[:, self.n_in : self.n_in + self.time_features] = time_waves(
                 times, self.time_features, self.time_range, dtype
             )
         if label is not None:
-            label = _rows("label", self.check_labels(label), len(x))
+            label = one_a_row("label", checked_labels(label, self.n_classes), len(x))
             inputs[:, self.n_in + self.time_features :] = one_hot(label, self.n_classes, dtype)
         return inputs
-
-    def check_labels(self, label):
-        """Return labels as an array of int64, or raise a ValueError."""
-        label = numeric_array("label", label)
-        if label.dtype.kind not in "iu":
-            raise ValueError(f"label must be integers, got {label.dtype}")
-        if label.size and not (label.min() >= -1 and label.max() < self.n_classes):
-            raise ValueError(
-                f"label must be from 0 to {self.n_classes - 1}, or -1 for none; got "
-                f"{label.min()} to {label.max()}"
-            )
-        return label.astype(np.int64)
 
     def _check_extras(self, t, label):
         if (t is None) != (self.time_features == 0):
@@ -304,10 +291,3 @@ class MLP:
             )
         if label is not None and not self.n_classes:
             raise ValueError("label must be left out: the network has n_classes=0")
-
-
-def _rows(name, values, n):
-    """A number or one for each row, as an array of rows."""
-    if values.shape not in ((), (n,)):
-        raise ValueError(f"{name} must be a number or have shape ({n},), got {values.shape}")
-    return np.broadcast_to(values, (n,))
