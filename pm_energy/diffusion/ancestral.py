@@ -100,12 +100,12 @@ def ddpm(
     n_steps,
     rng,
     kind="score",
-    v=0.0,
+    v=0.5,
     spacing="time",
     path=False,
     progressbar=False,
 ):
-    """Ancestral sampling, DDPM's [1]_: unbiased in the limit of many steps.
+    """Ancestral sampling, DDPM's [1]_, with errors that fall as 1 / n_steps.
 
     Each step draws from the posterior of :func:`posterior` with the predicted data in place of the
     data. The last one returns the prediction itself.
@@ -124,8 +124,9 @@ def ddpm(
         What ``predict`` predicts.
     v : float or callable
         Variance of a step between the smaller one (0) and the larger one (1), see
-        :func:`reverse_variance`; a function of x and t, such as a network's, returns v of shape
-        () or (N, d).
+        :func:`reverse_variance`. Both of DDPM err, to either side; half-way, their geometric mean,
+        leaves a fraction of the error, of geometric noise only one of second order. A function of
+        x and t, such as a network's, returns v of shape () or (N, d).
     spacing : {"time", "log_snr"}
         What is equally spaced.
     path : bool

@@ -54,7 +54,7 @@ def variational_bound(
     n_steps,
     rng,
     kind="score",
-    v=0.0,
+    v=0.5,
     n_draws=1,
     spacing="log_snr",
 ):

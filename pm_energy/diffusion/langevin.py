@@ -80,7 +80,8 @@ def langevin(score, x, *, step, n_steps, rng, path=False, progressbar=False):
     n_steps = positive_int("n_steps", n_steps)
 
     def move(i, x):
-        there = langevin_step(rng, x, np.asarray(score(x), dtype=float), step)
+        with np.errstate(over="ignore", invalid="ignore"):  # told below, as an error
+            there = langevin_step(rng, x, np.asarray(score(x), dtype=float), step)
         if not np.isfinite(there).all():
             raise ValueError(f"Langevin chains diverged in step {i}; try a step of {step / 10:.2g}")
         return there

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pm_energy.diffusion.ancestral import posterior
+from pm_energy.diffusion.ancestral import posterior, reverse_variance
 from pm_energy.diffusion.checks import checked_points, in_interval
 from pm_energy.diffusion.langevin import langevin_step
 from pm_energy.diffusion.predictions import predictor
@@ -20,7 +20,7 @@ def predictor_corrector(
     rng,
     kind="score",
     corrections=1,
-    snr=0.16,
+    snr=0.3,
     spacing="time",
     path=False,
     progressbar=False,
@@ -88,11 +88,11 @@ def predictor_corrector(
 
     def step(i, x):
         t, s = times[i], times[i + 1]
-        of_x, of_data, small, _ = posterior(schedule, s, t)
+        of_x, of_data, small, large = posterior(schedule, s, t)
         x = of_x * x + of_data * data(x, t)
         if s == 0:
             return x
-        x = x + np.sqrt(small) * rng.standard_normal(x.shape)
+        x = x + np.sqrt(reverse_variance(0.5, small, large)) * rng.standard_normal(x.shape)
         for _ in range(corrections):
             x = langevin_step(rng, x, score(x, s), length * sigma[i + 1] ** 2)
         return x
