@@ -7,6 +7,7 @@ from pm_energy.estimators.gaussian_mixture import GaussianMixtureEM
 from pm_energy.estimators.gaussian_rbm import GaussianRBM
 from pm_energy.estimators.hopfield_network import HopfieldNetwork
 from pm_energy.estimators.modern_hopfield import ModernHopfield
+from pm_energy.estimators.vae import VariationalAutoencoder
 
 __all__ = [
     "BernoulliRBM",
@@ -15,5 +16,6 @@ __all__ = [
     "GaussianRBM",
     "HopfieldNetwork",
     "ModernHopfield",
+    "VariationalAutoencoder",
     "sample_deep_belief",
 ]
