@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from pm_energy.energies.neural import ACTIVATIONS, NeuralEnergy
 from pm_energy.estimators.base import generator
-from pm_energy.training.optimisers import Updates, make_optimiser
 from pm_energy.training.progress import Progress
 from pm_energy.training.recipe import SCHEDULES, make_schedule
+from pm_energy.training.score_adam import Adam
 from pm_energy.training.score_draws import annealed_draws, grid_log_partition
 from pm_energy.training.score_fit import BLOCK, fit_steps
 from pm_energy.training.score_network import NetworkModel
@@ -172,7 +172,7 @@ class ScoreQueries:
         with Progress(f"fit {type(self).__name__}", n_blocks, self.verbose) as progress:
             for objective, n_steps in phases:
                 rate = make_schedule(self.schedule, self.learning_rate, n_steps)
-                updates = Updates(make_optimiser("adam", rate), theta)
+                updates = Adam(rate)
                 if self.spectral_norm is not None:
                     updates = SpectralLimit(updates, self.spectral_norm)
                 fitted = fit_steps(

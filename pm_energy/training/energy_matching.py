@@ -46,7 +46,8 @@ class TransportMatching:
     .. math:: L = \frac1{r^2} \Bigl\langle \bigl| \epsilon s(x_t) - (x_1 - x_0) \bigr|^2
               \Bigr\rangle, \quad x_t = (1 - t) x_0 + t x_1, \quad x_0 \sim N(m, r^2)
 
-    with x_1 from the data, pairs of least squared distance in each batch, and t uniform on [0, ``end``].
+    with x_1 from the data, pairs of least squared distance in each batch, and t uniform on
+    [0, ``end``].
 
     Parameters
     ----------

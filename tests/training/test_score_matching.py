@@ -13,6 +13,7 @@ from pm_energy.training.fit import fit
 from pm_energy.training.optimisers import Updates, make_optimiser
 from pm_energy.training.schedules import Constant, Cosine
 from pm_energy.training.score_activations import DERIVATIVES
+from pm_energy.training.score_adam import Adam
 from pm_energy.training.score_draws import annealed_draws, grid_log_partition
 from pm_energy.training.score_fit import fit_steps
 from pm_energy.training.score_matching import (
@@ -208,7 +209,7 @@ def denoised(n_steps, schedule):
     place = {"location": x.mean(axis=0), "scale": np.sqrt(x.var(axis=0) + 0.25)}
     model = NetworkModel(NeuralEnergy.initial(rng, 2, **place))
     theta = model.initial("float32")
-    updates = Updates(make_optimiser("adam", schedule), theta)
+    updates = Adam(schedule)
     return model, fit_steps(
         model,
         theta,
@@ -275,6 +276,18 @@ def test_divergence_names_the_step_and_keeps_the_last_good_parameters():
     assert fitted.n_epochs == 100
     np.testing.assert_allclose(fitted.theta["means"], -0.1)
     assert len(fitted.history["loss"]) == 2
+
+
+@pytest.mark.parametrize("rate", [0.01, Cosine(0.01, 20, warm_up=5)], ids=["constant", "cosine"])
+def test_adam_by_hand_is_the_compiled_one(rate):
+    rng = np.random.default_rng(15)
+    ours = theirs = {"w": rng.normal(size=(3, 2)), "b": rng.normal(size=2)}
+    by_hand, compiled = Adam(rate), Updates(make_optimiser("adam", rate), ours)
+    for _ in range(20):
+        gradient = {"b": rng.normal(size=2), "w": rng.normal(size=(3, 2))}
+        ours, theirs = by_hand(ours, gradient), compiled(theirs, gradient)
+        for name in ours:
+            np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12)
 
 
 def test_spectral_limit_holds_for_matrices_alone():

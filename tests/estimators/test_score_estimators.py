@@ -22,7 +22,7 @@ SMALL = {"hidden": (16,), "n_iter": 20, "random_state": 0}
 
 @pytest.fixture(scope="module")
 def moons():
-    return ScoreMatching(sigma=0.2, hidden=(32, 32), n_iter=600, random_state=0).fit(MOONS)
+    return ScoreMatching(sigma=0.2, hidden=(16, 16), n_iter=800, random_state=0).fit(MOONS)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,6 @@ def test_energy_matching_sees_how_much_is_in_each_mode():
     assert p[grid[:, 0] < 0].sum() == pytest.approx(0.75, abs=0.1)
     assert np.exp(model.score_samples([[0.0]])) < 0.5 * np.exp(model.score_samples([[4.0]]))
     assert not hasattr(model, "denoise")
-    # the bowl alone has .71 in the left half, so the dip is what was learned
 
 
 def test_a_learned_prior_under_nuts_is_the_learned_prior(moons):
@@ -133,7 +132,7 @@ def test_a_learned_prior_under_nuts_is_the_learned_prior(moons):
         x = pme.Boltzmann("x", moons.energy_)
         pm.Normal("y", x[0], 0.5, observed=0.5)
         dt = pm.sample(
-            draws=1000, tune=500, chains=2, cores=1, random_seed=3, progressbar=False,
+            draws=600, tune=300, chains=2, cores=1, random_seed=3, progressbar=False,
             compute_convergence_checks=False, target_accept=0.9,
         )  # fmt: skip
     draws = dt["posterior"]["x"].values
@@ -149,10 +148,7 @@ def test_a_learned_prior_under_nuts_is_the_learned_prior(moons):
     # are worth a tenth of their number, and .08 more is five deviations of it and the bins' edges
     n = draws[..., 1].size / 10
     assert distance < np.sqrt(wanted * (1 - wanted)).sum() / np.sqrt(2 * np.pi * n) + 0.08
-    prior = np.exp(moons.score_samples(grid)).reshape(500, 2000).sum(axis=0)
-    prior = np.histogram(sides[1], bins=edges, weights=prior / prior.sum())[0]
     assert 0.5 * np.abs(found - np.roll(wanted, 5)).sum() > 0.3  # what is wrong is noticed
-    assert prior.sum() == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize("make", [ScoreMatching, EnergyMatching])
