@@ -138,7 +138,7 @@ def propagate(parameters, sizes, code, residual, rows, units, slopes):
         kind = LINEAR if layer == last else code
         activate(kind, after, bias, block(slopes, at_unit, rows, n_out))
         if residual and 0 < layer < last and n_in == n_out:
-            add(after.reshape(-1), before.reshape(-1))
+            add(after, before)
 
 
 @njit(cache=True)
@@ -157,13 +157,13 @@ def propagate_back(parameters, sizes, residual, rows, units, slopes, errors, gra
         passed = error
         if layer < last:
             passed = block(slopes, at_unit, rows, n_out)  # needed no more
-            multiply(passed.reshape(-1), error.reshape(-1))
+            multiply(passed, error)
         np.dot(before.T, passed, block(gradient, at_parameter, n_in, n_out))
         sum_rows(passed, gradient[at_parameter + size : at_parameter + size + n_out])
         if layer > 0 or to_inputs:
             np.dot(passed, block(parameters, at_parameter, n_in, n_out).T, back)
             if skips:
-                add(back.reshape(-1), error.reshape(-1))
+                add(back, error)
         at_unit = at_before
 
 
@@ -193,5 +193,5 @@ def _gradient_rows(inputs, cotangent, parameters, sizes, code, residual, out, gr
         out[first : first + rows] = block(units, last, rows, n_out)
         block(errors, last, rows, n_out)[:] = cotangent[first : first + rows]
         propagate_back(parameters, sizes, residual, rows, units, slopes, errors, part, True)
-        add(gradient, part)
+        gradient += part
         slope[first : first + rows] = block(errors, 0, rows, n_in)

@@ -96,16 +96,18 @@ def activate(code, units, bias, slopes):
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def multiply(a, b):
-    """Multiply two flat arrays, into the first."""
-    for i in range(a.size):
-        a[i] *= b[i]
+    """Multiply two matrices entry by entry, into the first."""
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            a[i, j] *= b[i, j]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def add(a, b):
-    """Add two flat arrays, into the first."""
-    for i in range(a.size):
-        a[i] += b[i]
+    """Add two matrices, into the first."""
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            a[i, j] += b[i, j]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})

@@ -273,7 +273,9 @@ class MLP:
         inputs = np.zeros((len(x), self.sizes[0]), dtype)
         inputs[:, : self.n_in] = x
         if self.time_features:
-            times = one_a_row("t", numeric_array("t", t), len(x))
+            times = numeric_array("t", t)
+            one_a_row("t", times, len(x))
+            times = times.reshape(-1)  # one for all rows is looked at once
             inputs[:, self.n_in : self.n_in + self.time_features] = time_waves(
                 times, self.time_features, self.time_range, dtype
             )

@@ -102,6 +102,15 @@ def test_no_label_is_a_label_of_its_own():
         assert np.abs(network.apply(theta, x, t, label) - without).max() > 0.01
 
 
+def test_one_time_for_all_rows_is_a_time_for_each():
+    network = NETWORKS["told"]
+    theta, x, _, label = arguments(network, "float64")
+    one_by_one = network.apply(theta, x, np.full(len(x), 0.7), label)
+    np.testing.assert_array_equal(network.apply(theta, x, 0.7, label), one_by_one)
+    other = network.apply(theta, x, 0.8, label)
+    assert np.abs(other - one_by_one).max() > 1e-3
+
+
 def test_infinite_and_nan_inputs_do_not_pass_for_numbers():
     for activation in ("silu", "tanh", "softplus", "relu"):
         network = MLP(1, 1, hidden=(4,), activation=activation)
