@@ -44,6 +44,8 @@ def read(path, kind):
     ValueError
         If the file is no such file, is damaged, of a newer format or of another class.
     """
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not an estimator saved by pm_energy: it is no npz file")
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
@@ -51,7 +53,8 @@ def read(path, kind):
         found = header["format"], header["class"]
         parts = header["parameters"], header["fitted"]
     except (zipfile.BadZipFile, KeyError, TypeError, EOFError, ValueError) as error:
-        raise ValueError(f"{path} is not an estimator saved by pm_energy: {error}") from error
+        why = "it holds objects, which are not read" if "pickle" in str(error) else error
+        raise ValueError(f"{path} is not an estimator saved by pm_energy: {why}") from error
     if found[0] != FORMAT:
         raise ValueError(f"{path} has format {found[0]}; this version reads format {FORMAT}")
     if found[1] != kind:
