@@ -97,7 +97,7 @@ def ddim_inversion(
     *,
     n_steps,
     kind="score",
-    refine=1,
+    refine=2,
     spacing="time",
     path=False,
     progressbar=False,
@@ -106,8 +106,8 @@ def ddim_inversion(
 
     A step of DDIM takes the noise predicted where it starts, which on the way to noise is where
     this one ends. Plain inversion (``refine=0``) takes what is predicted at its own start, and the
-    way back ends at a distance from x that falls as 1 / n_steps. Each refinement predicts
-    again at the end found so far, and goes towards the exact inverse [2]_.
+    way back ends at a distance from x that falls as 1 / n_steps, and is large between modes. Each
+    refinement predicts again at the end found so far, and goes towards the exact inverse [2]_.
 
     Parameters
     ----------
