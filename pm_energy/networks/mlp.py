@@ -165,6 +165,9 @@ class MLP:
     def apply(self, theta, x, t=None, label=None):
         """Outputs of the network, by the kernel.
 
+        Threads of the BLAS take longer over such small matrices: a loop around this is best within
+        ``threadpoolctl.threadpool_limits(1, user_api="blas")``.
+
         Parameters
         ----------
         theta : dict of str to array
@@ -240,6 +243,11 @@ class MLP:
         Returns
         -------
         TensorVariable, shape (N, n_out)
+
+        Raises
+        ------
+        ValueError
+            If the time or the label is missing or too much.
         """
         self._check_extras(t, label)
         dtype = theta["weights_0"].dtype
@@ -273,23 +281,19 @@ class MLP:
         inputs = np.zeros((len(x), self.sizes[0]), dtype)
         inputs[:, : self.n_in] = x
         if self.time_features:
-            times = numeric_array("t", t)
-            one_a_row("t", times, len(x))
-            times = times.reshape(-1)  # one for all rows is looked at once
-            inputs[:, self.n_in : self.n_in + self.time_features] = time_waves(
-                times, self.time_features, self.time_range, dtype
-            )
+            t = numeric_array("t", t)
+            one_a_row("t", t, len(x))
+            waves = time_waves(t.reshape(-1), self.time_features, self.time_range, dtype)
+            inputs[:, self.n_in : self.n_in + self.time_features] = waves  # one for all, or each
         if label is not None:
             label = one_a_row("label", checked_labels(label, self.n_classes), len(x))
             inputs[:, self.n_in + self.time_features :] = one_hot(label, self.n_classes, dtype)
         return inputs
 
     def _check_extras(self, t, label):
-        if (t is None) != (self.time_features == 0):
-            raise ValueError(
-                "t is missing: the network has time_features"
-                if self.time_features
-                else "t must be left out: the network has no time_features"
-            )
+        if t is None and self.time_features:
+            raise ValueError("t is missing: the network has time_features")
+        if t is not None and not self.time_features:
+            raise ValueError("t must be left out: the network has no time_features")
         if label is not None and not self.n_classes:
             raise ValueError("label must be left out: the network has n_classes=0")
