@@ -105,6 +105,7 @@ def main(
     chains=2_000,
     levels=15,
     steps_per_level=100,
+    path_steps=400,
     seed=0,
     progressbar=True,
 ):
@@ -117,10 +118,10 @@ def main(
     flower = petals(SCHEDULE)
     for method in ("sde", "ode"):
         rng = np.random.default_rng(seed)
-        settings = {"method": method, "n_steps": 400, "spacing": "time", "path": True, "rng": rng}
+        settings = {"method": method, "n_steps": path_steps, "spacing": "time", "path": True}
         paths[method] = (
-            sample(LINE.score, SCHEDULE, min(draws, 3_000), 1, **settings)[..., 0],
-            sample(flower.score, SCHEDULE, 300, 2, **settings),
+            sample(LINE.score, SCHEDULE, min(draws, 3_000), 1, rng=rng, **settings)[..., 0],
+            sample(flower.score, SCHEDULE, 60, 2, rng=rng, **settings),
         )
     x = LINE.draw(np.random.default_rng(seed), 200)
     likelihood = log_likelihood(
@@ -142,7 +143,7 @@ def main(
 def plot(path, paths, comparison, shares, ends, weights):
     """Paths and marginals on the line and in the plane, costs, and Langevin from afar."""
     figure, axes = plt.subplots(2, 4, figsize=(18, 8.6), layout="constrained")
-    times = time_grid(SCHEDULE, 400)
+    times = time_grid(SCHEDULE, len(paths["ode"][0]) - 1)
     names = {"sde": "reverse-time SDE", "ode": "probability flow"}
     flower = petals(SCHEDULE)
     for ax, (method, (line, _)) in zip(axes[0], paths.items(), strict=False):
@@ -186,7 +187,7 @@ def draw_plane(ax, mixture, states):
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     score = mixture.score(points, 0.25)
     ax.quiver(*points.T, *score.T, color="0.55", width=0.002, scale=140)
-    nearest = mixture.responsibilities(states[-1, :60]).argmax(axis=1)
+    nearest = mixture.responsibilities(states[-1]).argmax(axis=1)
     for i, mode in enumerate(nearest):
         ax.plot(*states[:, i].T, lw=0.7, color=f"C{mode}", alpha=0.7)
         ax.plot(*states[-1, i], marker="o", ms=3.5, color=f"C{mode}")

@@ -8,7 +8,7 @@ from examples import diffusion_mixture
 def test_samplers_come_near_and_only_annealing_finds_all_modes(tmp_path):
     result = diffusion_mixture.main(
         output=tmp_path, draws=1_000, steps=(5, 40), chains=500, levels=12, steps_per_level=40,
-        progressbar=False,
+        path_steps=60, progressbar=False,
     )  # fmt: skip
     assert (tmp_path / "diffusion_mixture.png").stat().st_size > 10_000
     for method, (few, many) in result["errors"].items():
