@@ -14,7 +14,9 @@ from pm_energy.compile import (
 )
 from pm_energy.energies.gaussian_mixture import GaussianMixtureEnergy
 from pm_energy.energy import field, single_block
+from pm_energy.kernels.langevin_lanes import compile_lanes
 from pm_energy.kernels.langevin_mixture import mixture_density, mixture_table
+from pm_energy.sampling.langevin_lanes import unroll
 from pm_energy.structure import flatten, leaf_specs, unflatten
 
 
@@ -66,19 +68,34 @@ def make_density(energy, n_chains, with_log_density):
     values = [np.asarray(value, order="C") for value in numeric_leaves(leaves)]
     if type(energy) is GaussianMixtureEnergy:
         return _mixture(energy, n_chains, with_log_density)
+    size = (_dimension(energy) + with_log_density) * n_chains
+    try:
+        unrolled = _unrolled(structure, with_log_density)
+    except (NotNative, TypeError):
+        pass  # the slower way knows all operations
+    else:
+        parts = [np.ravel(value).astype(float) for value in values]
+        numbers = np.concatenate([*parts, np.zeros(1)])  # there is an address, always
+        table = np.array([size, n_chains, numbers.ctypes.data, numbers.size], dtype=np.int64)
+        return BatchDensity("unrolled gradient", unrolled, table, numbers)
     try:
         native = _native(structure, n_chains, with_log_density)
     except NotNative:
         function = _batched(structure, n_chains, with_log_density)
         return BatchDensity("compiled gradient", _called(function, values))
     rows = [(value.ctypes.data, *value.shape) for value in values]
-    size = (_dimension(energy) + with_log_density) * n_chains
     table = np.array([size, *(n for row in rows for n in row)], dtype=np.int64)
     return BatchDensity("native gradient", native, table, values)
 
 
 def _dimension(energy):
     return math.prod(single_block(energy).shape)
+
+
+@lru_cache(maxsize=64)
+def _unrolled(structure, with_log_density):
+    leaves, energy = _symbolic(structure)
+    return compile_lanes(*unroll(energy, leaves, _dimension(energy), with_log_density))
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ import pytensor.tensor as pt
 import pytest
 from numba import njit
 from scipy.linalg import solve_discrete_lyapunov
+from scipy.special import expit
 from scipy.stats import kstest, norm
 
 import pm_energy as pme
@@ -21,6 +22,7 @@ from pm_energy.kernels.langevin import (
     make_buffers,
     propose,
 )
+from pm_energy.kernels.langevin_lanes import FUNCTIONS
 from pm_energy.kernels.langevin_mixture import mixture_density, mixture_table
 from pm_energy.kernels.langevin_noise import draw_normals, log_unit, sine_of_turns
 from pm_energy.kernels.native import evaluate as call_density
@@ -46,6 +48,18 @@ def test_logarithm_and_sine_are_right_to_single_precision():
     h = np.linspace(-0.25, 0.25, 10_001).astype(np.float32)
     wanted = np.sin(2 * np.pi * h.astype(float))
     np.testing.assert_allclose(_each(sine_of_turns, h), wanted, atol=5e-7)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid", "softplus"])
+def test_functions_of_lanes_are_right(name):
+    """NumPy's, at what overflows and at what is no number, too."""
+    x = np.concatenate([np.linspace(-40, 40, 2001), [np.nan, np.inf, -np.inf, 0.0, 800.0, -800.0]])
+    x = np.abs(x) if name == "log" else x
+    exact = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "sigmoid": expit,
+             "softplus": lambda x: np.logaddexp(0.0, x)}[name]  # fmt: skip
+    with np.errstate(all="ignore"):
+        wanted = exact(x)
+    np.testing.assert_allclose(_each(FUNCTIONS[name], x), wanted, rtol=1e-15, atol=1e-15)
 
 
 def test_noise_is_normal_and_independent():

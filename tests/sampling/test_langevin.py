@@ -4,11 +4,14 @@ import logging
 
 import arviz as az
 import numpy as np
+import pytensor.tensor as pt
 import pytest
 from scipy.stats import kstest, norm
 
 import pm_energy as pme
-from pm_energy.compile import NotNative
+from pm_energy.compile import ONCE, NotNative, compile_function
+from pm_energy.energy import single_block
+from pm_energy.kernels import native
 from pm_energy.sampling import langevin_density
 from pm_energy.sampling.langevin import sample_langevin
 from pm_energy.sampling.langevin_blocks import block_size
@@ -138,19 +141,63 @@ def test_chains_that_start_far_out_come_back():
         assert (np.abs(np.abs(x["x"].values) - 1) < 0.5).all()
 
 
-def test_blocks_of_units_keep_their_shape_and_what_is_not_native_is_called(monkeypatch):
-    def refuse(*args):
-        raise NotNative("for a test")
+def refuse(*args):
+    raise NotNative("for a test")
 
+
+def test_blocks_of_units_keep_their_shape_on_all_roads(monkeypatch):
+    """The same draws, to rounding, by unrolled, native and called gradients."""
     matrix = pme.energy_from_function(
         lambda x, a: (a * x**2).sum((-2, -1)), pme.Real(), (2, 3), a=np.arange(1.0, 7).reshape(2, 3)
     )
-    native = run(matrix, 3, tune=20, chains=5)
-    assert native["posterior"]["x"].shape == (5, 3, 2, 3)
-    monkeypatch.setattr(langevin_density, "_native", refuse)
-    called = run(matrix, 3, tune=20, chains=5)
-    assert called["posterior"].attrs["road"] != native["posterior"].attrs["road"]
-    np.testing.assert_allclose(called["posterior"]["x"], native["posterior"]["x"], rtol=1e-9)
+    trees = [run(matrix, 3, tune=20, chains=5)]
+    for slower in ("_unrolled", "_native"):
+        monkeypatch.setattr(langevin_density, slower, refuse)
+        trees.append(run(matrix, 3, tune=20, chains=5))
+    assert len({tree["posterior"].attrs["road"] for tree in trees}) == 3
+    for tree in trees:
+        assert tree["posterior"]["x"].shape == (5, 3, 2, 3)
+        np.testing.assert_allclose(tree["posterior"]["x"], trees[0]["posterior"]["x"], rtol=1e-9)
+
+
+NETWORK = {"a": np.linspace(-2, 2, 8).reshape(2, 4), "b": np.linspace(-1, 1, 12).reshape(4, 3)}
+UNROLLED = [
+    pme.DoubleWell(3, tilt=0.5),
+    pme.Funnel(3),
+    pme.Rosenbrock(),
+    pme.MuellerBrown(),
+    pme.Eggbox(),
+    pme.GaussianShells(n=3),
+    pme.Tempered(pme.GaussianMixtureEnergy(WEIGHTS, MEANS, np.array([[1.0, 2.0], [0.5, 1]])), 0.5),
+    pme.energy_from_function(
+        lambda x, a, b: pt.softplus(pt.tanh(x @ a) @ b).sum(-1) + pt.log(pt.cosh(x[..., 0])),
+        pme.Real(), (2,), **NETWORK,
+    ),
+    pme.energy_from_function(
+        lambda x, k: pt.sigmoid(k * x[..., ::-1]).sum(-1) + pt.maximum(abs(x), k).sum(-1) * 2.0,
+        pme.Real(), (2,), k=1.5,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("energy", UNROLLED, ids=lambda energy: type(energy).__name__)
+def test_unrolled_graphs_are_the_graphs(energy):
+    """To rounding: the same formula at the same points."""
+    block = single_block(energy)
+    rng, n, d = np.random.default_rng(7), 21, int(np.prod(block.shape))
+    low, high = (1, 20) if isinstance(energy, pme.Eggbox) else (-2, 2)
+    x = rng.uniform(low, high, size=(d, n))
+    density = langevin_density.make_density(energy, n, with_log_density=True)
+    assert density.road == "unrolled gradient"
+    state, out = np.zeros((1, density.table[0])), np.empty((1, 2 + density.table[0]))
+    state[0, : d * n] = x.ravel()
+    native.evaluate(density.address, density.table, state, np.array([0.7]), out)
+    rows = pt.dmatrix("rows")
+    score, values = compile_function([rows], [pme.field(energy, rows), energy(rows)], ONCE)(x.T)
+    scale = np.abs(score).max() + np.abs(values).max()
+    np.testing.assert_allclose(out[0, 2 : 2 + d * n].reshape(d, n), 0.7 * score.T,
+                               rtol=1e-12, atol=1e-14 * scale)  # fmt: skip
+    np.testing.assert_allclose(out[0, 2 + d * n :], -0.7 * values, rtol=1e-12, atol=1e-14 * scale)
 
 
 def test_sizes_of_blocks_cover_all_chains():
