@@ -23,6 +23,8 @@ _HOMES = {
     "pm_energy.energies.landscapes": ("DoubleWell", "Funnel", "MuellerBrown", "Rosenbrock"),
     "pm_energy.energies.gaussian_mixture": ("GaussianMixtureEnergy",),
     "pm_energy.energies.multimodal": ("Eggbox", "GaussianShells"),
+    "pm_energy.energies.neural": ("NeuralEnergy",),
+    "pm_energy.networks": ("MLP",),
     "pm_energy.energy": (
         "Block",
         "Energy",
@@ -45,10 +47,12 @@ _HOMES = {
         "exchange_bias",
         "explain_sampler",
     ),
+    "pm_energy.step_methods.langevin": ("MALA",),
     "pm_energy.step_methods.simulated_tempering": ("SimulatedTempering",),
     "pm_energy.sampling.parallel_tempering": ("sample_parallel_tempering",),
     "pm_energy.sampling.population_annealing": ("sample_population_annealing",),
     "pm_energy.sampling.simulated_tempering": ("sample_simulated_tempering",),
+    "pm_energy.sampling.langevin": ("sample_langevin",),
     "pm_energy.sampling.ais": ("ais",),
     "pm_energy.sampling.annealing": ("anneal",),
     "pm_energy.sampling.anneal_result": ("Annealed",),
@@ -63,9 +67,12 @@ _HOMES = {
     "pm_energy.trust": ("check_tempering",),
     "pm_energy.estimators": (
         "BernoulliRBM",
+        "EnergyMatching",
         "GaussianMixtureEM",
         "GaussianRBM",
         "HopfieldNetwork",
+        "ScoreMatching",
+        "VariationalAutoencoder",
         "sample_deep_belief",
     ),
     "pm_energy.diagnostics": (
@@ -82,7 +89,16 @@ _HOMES = {
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("diagnostics", "estimators", "exact", "information", "testing", "training")
+_MODULES = (
+    "diagnostics",
+    "diffusion",
+    "estimators",
+    "exact",
+    "information",
+    "networks",
+    "testing",
+    "training",
+)
 
 __all__ = ["__version__", *_MODULES, *sorted(_HOME_OF)]
 
