@@ -3,19 +3,23 @@
 from pm_energy.estimators.bernoulli_rbm import BernoulliRBM
 from pm_energy.estimators.boltzmann_machine import BoltzmannMachine
 from pm_energy.estimators.deep_belief import sample_deep_belief
+from pm_energy.estimators.energy_matching import EnergyMatching
 from pm_energy.estimators.gaussian_mixture import GaussianMixtureEM
 from pm_energy.estimators.gaussian_rbm import GaussianRBM
 from pm_energy.estimators.hopfield_network import HopfieldNetwork
 from pm_energy.estimators.modern_hopfield import ModernHopfield
+from pm_energy.estimators.score_matching import ScoreMatching
 from pm_energy.estimators.vae import VariationalAutoencoder
 
 __all__ = [
     "BernoulliRBM",
     "BoltzmannMachine",
+    "EnergyMatching",
     "GaussianMixtureEM",
     "GaussianRBM",
     "HopfieldNetwork",
     "ModernHopfield",
+    "ScoreMatching",
     "VariationalAutoencoder",
     "sample_deep_belief",
 ]
