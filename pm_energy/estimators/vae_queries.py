@@ -1,6 +1,7 @@
 """What a learned variational autoencoder answers: codes, reconstructions, draws, likelihoods."""
 
 import numpy as np
+import pytensor.tensor as pt
 from scipy.special import expit
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
@@ -194,7 +195,7 @@ class AutoencoderQueries(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         out = decoder_output(self._chain, self.parameters_.astype(np.float64), z)
         if self.likelihood == "bernoulli":
-            return 1 / (1 + np.exp(-out))
+            return pt.sigmoid(out)
         return self.mean_ + self.scale_ * out
 
     def _energy(self, observed=None):

@@ -52,7 +52,8 @@ def bound_rows(chain, flat, x, n_draws, seed):
     -------
     array, shape (N,)
     """
-    points = Sobol(sum(chain.latents), rng=np.random.default_rng(seed)).random(n_draws)
+    sobol = Sobol(sum(chain.latents), seed=np.random.default_rng(seed))
+    points = sobol.random_base2(int(n_draws - 1).bit_length())[:n_draws]
     normal = ndtri(np.clip(points, 1e-12, 1 - 1e-12)).astype(flat.dtype)
     total = np.zeros(len(x))
     with threadpool_limits(1, user_api="blas"):  # threads take longer over small matrices

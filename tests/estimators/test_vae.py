@@ -183,6 +183,15 @@ def test_likelihoods_of_one_latent_are_integrals(likelihood, X):
         assert vae.energy_.log_partition().eval() == 0.0
 
 
+@pytest.mark.parametrize(("likelihood", "X"), [("gaussian", PLANE), ("bernoulli", BITS)])
+def test_the_decoder_is_one_formula_in_numpy_and_in_pytensor(likelihood, X):
+    vae = small(2, likelihood=likelihood).fit(X)
+    Z = np.random.default_rng(5).normal(size=(3, 2))
+    z = pt.dmatrix()
+    decode = pytensor.function([z], vae.decoder_graph(z), mode=ONCE)
+    np.testing.assert_allclose(decode(Z), vae.inverse_transform(Z))
+
+
 def test_a_chain_generates_what_its_energy_says():
     """log p(u, x) of the energy against draws of the chain's own weights."""
     vae = small((3, 2), n_iter=5).fit(PLANE)
@@ -397,3 +406,14 @@ def test_the_energy_is_a_distribution_for_pymc(linear):
         found, -pme.energy_values(linear.posterior_energy(PLANE[0]), z[None])[0]
     )
     assert isinstance(linear.energy_, DecoderEnergy)
+
+
+@pytest.mark.parametrize("n_draws", [1, 5, 100])
+def test_any_number_of_draws_gives_the_bound_of_each_row(n_draws, linear):
+    """The same for a row alone as among others; with more draws, nearer to the limit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = linear.score_samples(PLANE[:10], n_draws=n_draws)
+    np.testing.assert_allclose(linear.score_samples(PLANE[3:4], n_draws=n_draws)[0], found[3])
+    if n_draws == 100:
+        np.testing.assert_allclose(found, linear.score_samples(PLANE[:10], n_draws=4096), atol=0.2)
