@@ -124,8 +124,8 @@ def ddpm(
         What ``predict`` predicts.
     v : float or callable
         Variance of a step between the smaller one (0) and the larger one (1), see
-        :func:`reverse_variance`. Both of DDPM err, to either side; half-way, their geometric mean,
-        leaves a fraction of the error, of geometric noise only one of second order. A function of
+        :func:`reverse_variance`. These err to either side, and their geometric mean, half-way, by
+        less than the smaller one; with geometric noise its error is of second order. A function of
         x and t, such as a network's, returns v of shape () or (N, d).
     spacing : {"time", "log_snr"}
         What is equally spaced.
