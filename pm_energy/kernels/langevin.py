@@ -22,6 +22,7 @@ import numpy as np
 from numba import njit, uint64
 
 from pm_energy.kernels.exponential import exp_double
+from pm_energy.kernels.langevin_lanes import pick
 from pm_energy.kernels.langevin_noise import fill_normals, noise_buffers
 from pm_energy.kernels.native import call_native
 from pm_energy.kernels.random import LANES, fill_words, seed_words
@@ -212,25 +213,27 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
         for c in range(lanes):
             back = z[c] + _drift(here[c], step) + _drift(there[c], step)  # minus the noise back
             log_ratio[c] += 0.5 * (z[c] * z[c] - back * back)
-    total = 0.0
     for c in range(lanes):
-        bounded = log_ratio[c] if log_ratio[c] > -708.0 else -708.0  # NaN, too
-        log_ratio[c] = exp_double(min(bounded, 0.0))
-    for c in range(lanes):
+        bounded = pick(log_ratio[c] > -708.0, log_ratio[c], -708.0)  # where it is NaN, too
+        log_ratio[c] = exp_double(pick(bounded < 0.0, bounded, 0.0))
         acceptance[c] += log_ratio[c]
-        total += log_ratio[c]
-    chosen = np.empty(n_chains, np.bool_)
+    chosen = np.empty(n_chains)
     for c in range(lanes):
         u = (float(uniform[c] >> uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
-        chosen[c] = u < log_ratio[c]
-        log_p_x[c] = log_p[c] = log_p[c] if chosen[c] else log_p_x[c]
+        chosen[c] = pick(u < log_ratio[c], 1.0, 0.0)
+    _choose(chosen, log_p, log_p_x)
     for i in range(d):
-        new, old, there, here = y[i], x[i], score[i], score_x[i]
-        for c in range(lanes):
-            new[c] = new[c] if chosen[c] else old[c]
-            there[c] = there[c] if chosen[c] else here[c]
-    x[:] = y
-    score_x[:] = score
+        _choose(chosen, y[i], x[i])
+        _choose(chosen, score[i], score_x[i])
     if tuning[2] > 0.0:
         tuning[1] += 1.0
-        tuning[0] *= np.exp((total / n_chains - tuning[2]) * tuning[1] ** -0.6)
+        tuning[0] *= np.exp((log_ratio.mean() - tuning[2]) * tuning[1] ** -0.6)
+
+
+@njit(forceinline=True)
+def _choose(chosen, new, old):
+    """Make both what is new where it was chosen, else what is old."""
+    for c in range(uint64(new.size)):
+        value = pick(chosen[c] > 0.5, new[c], old[c])
+        new[c] = value
+        old[c] = value

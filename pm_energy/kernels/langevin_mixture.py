@@ -6,6 +6,7 @@ import numpy as np
 from numba import carray, cfunc, njit, types, uint64
 
 from pm_energy.kernels.exponential import exp_double
+from pm_energy.kernels.langevin_lanes import log_lane
 from pm_energy.kernels.native import as_pointer
 
 
@@ -140,8 +141,8 @@ def _responsibilities(log_share, beta, log_p):
         for c in range(lanes):
             row[c] = exp_double(max(row[c] - top[c], -708.0))
             total[c] += row[c]
-    for c in range(log_p.size):
-        log_p[c] = beta * (top[c] + np.log(total[c]))
+    for c in range(uint64(log_p.size)):
+        log_p[c] = beta * (top[c] + log_lane(total[c]))
     for c in range(lanes):
         total[c] = beta / total[c]
     return total

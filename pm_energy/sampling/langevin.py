@@ -144,13 +144,14 @@ def sample_langevin(
         None if isinstance(step_size, str) else _positive("step_size", step_size),
     )
     _check_step(step_size, plan)
-    chains, cores = positive_int("chains", chains), cores and positive_int("cores", cores)
+    chains = positive_int("chains", chains)
+    cores = None if cores is None else positive_int("cores", cores)
     sizes = _check_minibatches(method, gradient, data_size, batch_size)
-    start_rng, *rngs = get_random_generator(random_seed).spawn(1 + chains)
-    x = _read_start(start, chains, block, energy, start_rng)
-    size = block_size(chains, x[0].size)
-    blocks = _in_blocks(x.reshape(chains, -1), size)
-    rngs = rngs[: len(blocks)]
+    start_rng, moves_rng = get_random_generator(random_seed).spawn(2)
+    x = _read_start(start, chains, block, energy, start_rng).reshape(chains, -1)
+    size = block_size(chains, x.shape[1])
+    blocks = _in_blocks(x, size)
+    rngs = moves_rng.spawn(len(blocks))
     if method == "sgld":
         densities = [MinibatchScore(gradient, block.shape, *sizes, rng.spawn(1)[0]) for rng in rngs]
     else:

@@ -225,7 +225,7 @@ def test_chains_that_leave_the_domain_are_an_error():
         ({"tune": 0}, "step_size='auto' is learned while tuning"),
         ({"thin": 0}, "thin must be"),
         ({"chains": 2.5}, "chains must be"),
-        ({"cores": -1}, "cores must be"),
+        ({"cores": 0}, "cores must be"),
         ({"step_size": -0.1}, "step_size must be a positive number"),
         ({"step_size": np.nan}, "step_size must be a positive number"),
         ({"step_size": "big"}, "step_size must be one of"),
