@@ -68,7 +68,7 @@ def test_chains_settle_on_what_theory_says(method, variance):
     moves = {"tune": 60, "chains": 10_000, "step_size": 1.0, "temperature": 3.0}
     x = run(normal(3.0), 1, method=method, **moves)["posterior"]["x"].values.ravel()
     assert kstest(x / np.sqrt(variance), "norm").pvalue > FALSE_ALARM
-    assert kstest(1.1 * x / np.sqrt(variance), "norm").pvalue < FALSE_ALARM
+    assert kstest(1.25 * x / np.sqrt(variance), "norm").pvalue < FALSE_ALARM
 
 
 def test_stochastic_gradients_have_the_variance_of_their_noise():
