@@ -80,6 +80,7 @@ def main(
     tune=1000,
     chains=8,
     points=600,
+    priors=("denoising", "energy matching"),
     seed=0,
     progressbar=True,
 ):
@@ -93,8 +94,8 @@ def main(
         "energy matching": EnergyMatching(n_iter=n_iter // 3, random_state=seed),
     }
     result, panels = {}, {}
-    for name, model in models.items():
-        model.fit(train)
+    for name in priors:
+        model = models[name].fit(train)
         x, ess = draw(model, draws, tune, chains, seed, progressbar)
         sides, log_prior, p = on_grid(model, points)
         distance, *bins = compare(x, sides, p)

@@ -18,11 +18,14 @@ from examples import (
     inpainting,
     inverse_ising,
     ising_transition,
+    langevin,
+    learned_prior,
     mixture,
     multimodal,
     segmentation,
     spin_glass,
     travelling_salesman,
+    vae_digits,
 )
 
 
@@ -202,3 +205,24 @@ def test_completion_beats_the_nearest_digit_and_agrees_with_pymc(run):
         assert result["machine"]["wrong"] < result[name]["wrong"] - 0.01
         assert result["machine"]["log-loss"] < result[name]["log-loss"] - 0.03
     assert result["largest z"] < 5
+
+
+def test_langevin_is_biased_and_stays_where_it_started(run):
+    result = run(langevin, steps=(0.5, 1.4), chains=300, draws=50, long_draws=800)
+    np.testing.assert_allclose(result["variance"]["ula"], (1.0667, 1.9608), rtol=0.1)
+    np.testing.assert_allclose(result["variance"]["mala"], 1, atol=0.1)
+    near, far = (result["weights"][place][-1] for place in (2.0, 4.0))
+    assert near > 0.3 > 0.15 > far  # half is right
+
+
+def test_a_learned_energy_is_a_prior_under_nuts(run):
+    small = {"n_rows": 500, "n_iter": 450, "draws": 400, "tune": 200, "chains": 2, "points": 200}
+    found = run(learned_prior, priors=("denoising",), **small)["denoising"]
+    assert found["distance"] < 0.35  # of about 50 effective draws in 25 bins; .006 of 5,000
+
+
+def test_an_autoencoder_beats_principal_components(run):
+    found = run(vae_digits, dims=(2,), n_iter=60, hidden=(64,))["log_likelihood"]
+    best = {name: values[0] for name, values in found.items()}
+    assert best["autoencoder"] > best["PCA"] + 2  # 4.8 nats more
+    assert abs(best["linear autoencoder"] / best["PCA"] - 1) < 0.02  # .005

@@ -27,6 +27,8 @@ class FlipObjective:
     .. [3] Sohl-Dickstein, Battaglino & DeWeese (2011), Physical Review Letters 107, 220601.
     """
 
+    deterministic = True
+
     def __init__(self, kind="pseudolikelihood"):
         if kind not in FLIP_KINDS:
             raise ValueError(f"kind must be one of {FLIP_KINDS}, got {kind!r}")

@@ -5,8 +5,6 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from pm_energy.training.fit import Fitted, divergence, names_that_decay
-from pm_energy.training.flips import FlipObjective
-from pm_energy.training.likelihood import ExactLikelihood
 from pm_energy.validate import positive, positive_int
 
 
@@ -34,8 +32,8 @@ def minimise(
     model : Model
     theta : dict of str to array
         Where to start; not changed. The loss is evaluated at float64 parameters.
-    objective : ExactLikelihood or FlipObjective
-        Those whose loss is a function of the parameters.
+    objective : ExactLikelihood, FlipObjective or ExplicitScoreMatching
+        Those whose loss is a function of the parameters, and that say so: ``deterministic``.
     x : array or sparse matrix, shape (N, n)
     weights : array, shape (N,), optional
         Of the rows.
@@ -79,10 +77,11 @@ def minimise(
     >>> print(fitted.theta["coupling"].round(4), np.arctanh(0.5).round(4))
     0.5493 0.5493
     """
-    if not isinstance(objective, ExactLikelihood | FlipObjective):
+    if not getattr(objective, "deterministic", False):
         raise ValueError(
-            f"objective must be ExactLikelihood or FlipObjective, got "
-            f"{type(objective).__name__}, whose gradient is estimated from chains: use fit"
+            "objective must have a loss that is a function of the parameters, as ExactLikelihood, "
+            f"FlipObjective and ExplicitScoreMatching do; {type(objective).__name__} is estimated "
+            "from random numbers: use fit"
         )
     if getattr(objective, "centred", False):
         raise ValueError("a centred gradient is not that of the loss: use centred=False here")

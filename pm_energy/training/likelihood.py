@@ -87,6 +87,8 @@ class ExactLikelihood(LikelihoodObjective):
     (array([-0.5,  0.5]), -1.3863)
     """
 
+    deterministic = True
+
     def model_statistics(self, model, theta, x, rng):
         """Statistics of the model, and ``log_z``."""
         log_z, statistics = model.exact(theta)

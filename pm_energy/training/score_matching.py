@@ -46,6 +46,8 @@ class ExplicitScoreMatching:
     ({'means': array([[-2.]])}, {'loss': 1.5})
     """
 
+    deterministic = True
+
     def gradient(self, model, theta, x, weights, rng):
         """Return the gradient of the loss and ``{"loss": ...}``; ``rng`` is not used."""
         x = np.asarray(x)
