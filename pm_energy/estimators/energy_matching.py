@@ -38,10 +38,9 @@ class EnergyMatching(ScoreQueries, DensityMixin, EnergyEstimator):
 
     Attributes
     ----------
-    energy_, coefs_, intercepts_, location_, scale_, log_partition_, history_, n_iter_, \
-            n_features_in_, feature_names_in_
-        As of :class:`~pm_energy.estimators.score_matching.ScoreMatching`. The loss is that of the
-        transport, and ``n_iter_`` counts the updates of both phases.
+    energy_ : NeuralEnergy
+        And the others of :class:`~pm_energy.estimators.score_matching.ScoreMatching`. The loss is
+        that of the transport, and ``n_iter_`` counts the updates of both phases.
 
     References
     ----------

@@ -113,7 +113,7 @@ def train(
         Of the rows, not negative.
     coupling : {"independent", "optimal"}
         Which noise goes with which row: "optimal" pairs those of a batch so that the sum of their
-        squared distances is least, which makes the paths of flow matching straighter [3]_ and a
+        squared distances is least, which makes the paths of flow matching straighter and a
         step of 128 rows some milliseconds longer.
     progress : bool
         Whether to show a progress bar.
