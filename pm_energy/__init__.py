@@ -67,10 +67,13 @@ _HOMES = {
     "pm_energy.trust": ("check_tempering",),
     "pm_energy.estimators": (
         "BernoulliRBM",
+        "DiffusionModel",
         "EnergyMatching",
+        "FlowMatching",
         "GaussianMixtureEM",
         "GaussianRBM",
         "HopfieldNetwork",
+        "NoiseConditionalScore",
         "ScoreMatching",
         "VariationalAutoencoder",
         "sample_deep_belief",
