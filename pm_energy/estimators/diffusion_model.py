@@ -31,7 +31,9 @@ class DiffusionModel(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstimator):
     Parameters
     ----------
     parametrization : {"v", "noise", "data", "score", "velocity"}
-        What the network predicts. All say the same; "v" [4]_ errs least over all levels of noise.
+        What the network predicts. All say the same; "v" [4]_ and "velocity" err least over all
+        levels of noise, "data" where there is much of it. "noise" and "score" do not know the data
+        where next to nothing is left of them: draws need "vp", "sub-vp" or "ve" for them.
     noise : {"cosine", "vp", "sub-vp", "ve", "straight"}
         The path from data to noise: see :mod:`pm_energy.diffusion`. "ve" adds noise from 0.01 to
         the largest distance between rows, in units of ``scale_``.

@@ -50,7 +50,8 @@ class NoiseMixin:
         X : array_like, shape (n_samples, n_features)
         y : array_like, shape (n_samples,), optional
             Labels of classes, for draws that have one. A tenth of the rows are learned from
-            without theirs, so that what has no label is learned, too.
+            without theirs, so that what has no label is learned, too, if less well: for scores and
+            densities of rows whose labels are not known leave them out.
 
         Returns
         -------

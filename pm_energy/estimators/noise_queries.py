@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from pm_energy.diffusion import guide, sample
 from pm_energy.diffusion.predictions import predictor
@@ -80,11 +81,12 @@ class NoiseQueries:
         check_is_fitted(self)
         n = positive_int("n_samples", n_samples)
         method, options = self._sampling()
-        draws = sample(
-            self._predictor(self._labels(y, n), getattr(self, "guidance", 1.0)),
-            self.schedule_, n, len(self.mean_), rng=generator(random_state), method=method,
-            kind=self._made["kind"], progressbar=bool(self.verbose), **options,
-        )  # fmt: skip
+        predict = self._predictor(self._labels(y, n), getattr(self, "guidance", 1.0))
+        with threadpool_limits(1, user_api="blas"):  # whose threads take longer over so little
+            draws = sample(
+                predict, self.schedule_, n, len(self.mean_), rng=generator(random_state),
+                method=method, kind=self._made["kind"], progressbar=bool(self.verbose), **options,
+            )  # fmt: skip
         x = draws * self.scale_ + self.mean_
         if self._encoder() is not None:
             x = self._encoder().inverse_transform(x)
@@ -164,9 +166,10 @@ class NoiseQueries:
         log_density = np.empty(len(x))
         for code in [None] if label is None else np.unique(label):
             rows = slice(None) if code is None else label == code
-            log_density[rows] = flow_log_density(
-                self._jacobian(code), self.schedule_, self._made["kind"], x[rows], probes=probes
-            )
+            with threadpool_limits(1, user_api="blas"):
+                log_density[rows] = flow_log_density(
+                    self._jacobian(code), self.schedule_, self._made["kind"], x[rows], probes=probes
+                )
         return log_density - np.log(self.scale_).sum()
 
     @available_if(_of_the_data)
