@@ -142,7 +142,7 @@ def plot(path, model, latent, test, found, psnr, seed):
         pme.diagnostics.plot_samples(np.clip(images, 0, 1), SHAPE, ax=ax)
         ax.set_title(title)
     means = np.clip(fading(model, ten, seed), 0, 1)
-    rows = {"noise": means[0], **{f"step {i}": means[i] for i in (6, 12, 18)}, "end": means[-1]}
+    rows = {"step 0": means[0], **{f"step {i}": means[i] for i in (6, 12, 18)}, "end": means[-1]}
     pme.diagnostics.plot_samples(rows, SHAPE, ax=axes[2])
     axes[2].set_title("on the way: what is expected at the end")
     pca = [name for name in found if "components" in name]
