@@ -7,6 +7,7 @@ from examples import (
     and_gate,
     bayesian_boltzmann_machine,
     deep_belief,
+    diffusion_digits,
     digits_rbm,
     evidence,
     gaussian_samplers,
@@ -24,6 +25,7 @@ from examples import (
     multimodal,
     segmentation,
     spin_glass,
+    toy_densities,
     travelling_salesman,
     vae_digits,
 )
@@ -226,3 +228,19 @@ def test_an_autoencoder_beats_principal_components(run):
     best = {name: values[0] for name, values in found.items()}
     assert best["autoencoder"] > best["PCA"] + 2  # 4.8 nats more
     assert abs(best["linear autoencoder"] / best["PCA"] - 1) < 0.02  # .005
+
+
+def test_diffusion_draws_digits_by_label_and_takes_noise_off(run):
+    small = {"n_iter": 1000, "hidden": (64,), "learning_rate": 5e-3, "n_each": 10, "epochs": 2}
+    result = run(diffusion_digits, **small)
+    assert result["right"]["pixels, guided"] > 0.85  # .98
+    assert result["psnr"]["diffusion"] > result["psnr"]["PCA"] + 0.4  # 14.6 and 13.5 dB
+
+
+def test_diffusion_and_flows_find_both_moons(run):
+    small = {"n_data": 5000, "n_draws": 1000, "n_iter": 3000, "hidden": (64, 64), "grid": 16}
+    models = {"densities": ("two moons",), "models": ("diffusion", "flow matching")}
+    result = run(toy_densities, **models, **small)
+    for found in result["two moons"].values():
+        assert found["largest error of a share"] < 0.15  # .02
+        assert found["C2ST"] < 0.68  # .56 and .60 of so short runs

@@ -39,7 +39,7 @@ class NoiseQueries:
     They say how draws are made by ``_sampling()``: a method, and what it takes.
     """
 
-    _dims: ClassVar = {
+    _dims: ClassVar[dict[str, tuple[str, ...]]] = {
         "parameters_": ("parameter",),
         "mean_": ("feature",),
         "scale_": ("feature",),
