@@ -30,15 +30,13 @@ class FlowMatching(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstimator):
         Euler's in equal steps of time, which is right at once where paths are straight.
     n_steps : int
         Of the sampler.
-    hidden, activation, time_features, scaling, learning_rate, batch_size, n_iter, ema, encoder, \
-            verbose, random_state
+    hidden, activation, time_features, scaling, learning_rate, batch_size, n_iter, ema, encoder
         As of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
 
     Attributes
     ----------
-    parameters_, mean_, scale_, schedule_, classes_, encoder_, history_, n_iter_, n_features_in_, \
-            feature_names_in_
-        As of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
+    parameters_ : dict of str to ndarray
+        And the others of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
 
     References
     ----------

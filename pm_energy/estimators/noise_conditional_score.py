@@ -32,17 +32,15 @@ class NoiseConditionalScore(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstima
     steps_per_level : int
     step : float
         Of Langevin dynamics, in units of the squared noise.
-    hidden, activation, time_features, scaling, learning_rate, batch_size, n_iter, ema, encoder, \
-            verbose, random_state
+    hidden, activation, time_features, scaling, learning_rate, batch_size, n_iter, ema, encoder
         As of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
 
     Attributes
     ----------
     sigmas_ : ndarray, shape (2,)
         Least and most noise, in units of ``scale_``.
-    parameters_, mean_, scale_, schedule_, classes_, encoder_, history_, n_iter_, n_features_in_, \
-            feature_names_in_
-        As of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
+    parameters_ : dict of str to ndarray
+        And the others of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
 
     References
     ----------
