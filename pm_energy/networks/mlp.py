@@ -7,14 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytensor.tensor as pt
 
+from pm_energy.energies.neural import ACTIVATIONS as SMOOTH_ACTIVATIONS
 from pm_energy.kernels import mlp as kernel
 from pm_energy.networks.features import checked_labels, one_a_row, one_hot, time_waves
 from pm_energy.validate import numeric_array, parameter, positive_int
 
 ACTIVATIONS = {
-    "silu": lambda x: x * pt.sigmoid(x),
-    "tanh": pt.tanh,
-    "softplus": pt.softplus,
+    **{name: SMOOTH_ACTIVATIONS[name] for name in ("silu", "tanh", "softplus")},
     "relu": lambda x: pt.switch(pt.gt(x, 0), x, pt.zeros_like(x)),
 }
 GAINS = {"silu": 2.0, "tanh": 1.0, "softplus": 1.0, "relu": 2.0}  # variance of weights * n_in
