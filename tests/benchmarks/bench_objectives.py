@@ -38,6 +38,7 @@ def settings(name, data):
     """Parameters of an objective on a data set; weights decay where its optimum is infinite."""
     objective = {"cd-1": "cd", "cd-10": "cd"}.get(name, name)
     common = {"objective": objective, "n_sweeps": 10 if name == "cd-10" else 1, "track": None}
+    common["tol"] = 1e-6  # the slopes of flip objectives are small long before their end
     if data == "digits":
         decay = {"exact": 1e-3, "probability-flow": 1e-2}.get(name, 1e-3)
         if name in SAMPLED:
