@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.compile.sharedvalue import SharedVariable
 from pytensor.graph.basic import Constant
+from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.traversal import explicit_graph_inputs, io_toposort
 from pytensor.scalar.basic import Cast
 from pytensor.tensor.elemwise import Elemwise
@@ -48,6 +49,23 @@ def compile_function(inputs, outputs, mode=None):
     function and its pickle, enough to part two chains with the same seed.
     """
     return CompiledFunction(inputs, outputs, mode)
+
+
+def jax_traceable(inputs, outputs):
+    """Return a graph as a function of arrays that JAX can trace, to be part of a larger one.
+
+    Raises
+    ------
+    ImportError
+        If JAX is not installed.
+    """
+    try:
+        from pytensor.link.jax.dispatch import jax_funcify
+    except ImportError as error:
+        raise ImportError("this needs JAX: pip install 'pm_energy[jax]'") from error
+    graph = FunctionGraph(inputs, outputs, clone=True)
+    get_mode("JAX").optimizer.rewrite(graph)
+    return jax_funcify(graph)
 
 
 def evaluate_once(outputs):

@@ -1,4 +1,4 @@
-"""Regression on noisy data: the whole loop of learning a network in one compiled function.
+"""Regression on noisy data: batches, and the loop of learning a network, compiled.
 
 A row x0 of the data becomes ``alpha x0 + sigma eps`` at one of many levels of noise, and the
 network learns ``a x0 + b eps`` from it. Tables of (alpha, sigma, a, b, ...) over the levels make
@@ -25,7 +25,7 @@ def draw(state):
     return to_unit(word)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+@njit(error_model="numpy", fastmath={"contract", "reassoc"})
 def take_errors(outputs, targets, weights, errors):
     """Errors of the last layer, the gradient of the loss in the outputs; return the loss.
 
@@ -43,7 +43,7 @@ def take_errors(outputs, targets, weights, errors):
     return total / rows
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@njit(error_model="numpy", fastmath={"contract"})
 def make_batch(
     state, x, labels, row_weights, levels, features, drop, chosen, noise, inputs, targets, weights
 ):
@@ -92,10 +92,46 @@ def make_batch(
 
 
 @njit(cache=True, error_model="numpy")
+def make_batches(data, schedule, streams, pairs, drop, inputs, targets, weights):
+    """Fill in the batches of some steps.
+
+    Parameters
+    ----------
+    data : tuple of ndarray
+        x, labels and weights of rows, as in :func:`make_batch`.
+    schedule : tuple of ndarray
+        Levels and their features.
+    streams : tuple of ndarray of uint64, shapes (4,) and (4, LANES)
+        Random words, advanced.
+    pairs : tuple of ndarray, shapes (n_steps, B) and (n_steps, B, d)
+        Rows and their noise; drawn here if empty.
+    drop : float
+        Probability of dropping a label.
+    inputs, targets, weights : ndarray of float32
+        Shapes (n_steps, B, n_in), (n_steps, B, d) and (n_steps, B); overwritten.
+    """
+    x, labels, row_weights = data
+    levels, features = schedule
+    n_steps, rows, d = targets.shape
+    numbers = np.empty(rows * d + rows * d % 2, np.float32)  # come in pairs
+    noise, chosen = block(numbers, 0, rows, d), np.empty(0, np.int64)
+    buffer = np.empty(WORDS, np.uint64)
+    for step in range(n_steps):
+        if len(pairs[0]):
+            chosen, noise = pairs[0][step], pairs[1][step]
+        else:
+            fill_normal_single(streams[1], buffer, numbers)
+        make_batch(
+            streams[0], x, labels, row_weights, levels, features, drop, chosen, noise, inputs[step],
+            targets[step], weights[step],
+        )  # fmt: skip
+
+
+@njit(error_model="numpy")
 def update(sizes, learner, gradient, step, rate, settings):
     """Clip the gradient and change what is learned; biases do not decay."""
     theta, mean, square, average = learner
-    decay, max_norm, keep, _ = settings
+    decay, max_norm, keep = settings
     scale = 1.0
     if max_norm < np.inf:
         norm = np.sqrt(sum_of_squares(gradient))
@@ -113,9 +149,7 @@ def update(sizes, learner, gradient, step, rate, settings):
 
 
 @njit(cache=True, error_model="numpy")
-def train_steps(
-    network, learner, data, schedule, streams, pairs, rates, settings, batch_size, done, losses
-):
+def train_steps(network, learner, batches, rates, settings, done, losses):
     """Learn for some steps; return how many were made before a loss was not finite.
 
     Parameters
@@ -124,53 +158,32 @@ def train_steps(
         Sizes (int64 array), code of the activation, residual.
     learner : tuple of ndarray of float32, shape (P,)
         Parameters, both moments of Adam, averaged parameters; overwritten.
-    data : tuple of ndarray
-        x, labels and weights of rows, as in :func:`make_batch`.
-    schedule : tuple of ndarray
-        Levels and their features.
-    streams : tuple of ndarray of uint64, shapes (4,) and (4, LANES)
-        Random words, advanced.
-    pairs : tuple of ndarray, shapes (n_steps, B) and (n_steps, B, d)
-        Rows and their noise; drawn here if empty.
+    batches : tuple of ndarray of float32
+        Inputs, targets and weights of at least as many steps as there are rates; see
+        :func:`make_batches`.
     rates : ndarray of float64, shape (n_steps,)
     settings : tuple of float
-        Weight decay, largest norm of a gradient, decay of the average, probability of dropping a
-        label.
-    batch_size : int
+        Weight decay, largest norm of a gradient, decay of the average.
     done : int
         Steps made in earlier calls.
     losses : ndarray of float64, shape (n_steps,)
         Overwritten.
     """
     sizes, code, residual = network
-    theta, drop = learner[0], settings[3]
-    x, labels, row_weights = data
-    levels, features = schedule
-    d, width, n_out = x.shape[1], count(sizes), sizes[-1]
-    units = np.empty(batch_size * width, np.float32)
+    theta = learner[0]
+    inputs, targets, weights = batches
+    rows, width, n_out = weights.shape[1], count(sizes), sizes[-1]
+    units = np.empty(rows * width, np.float32)
     slopes, errors = np.empty_like(units), np.empty_like(units)
-    gradient, weights = np.empty_like(theta), np.empty(batch_size, np.float32)
-    numbers = np.empty(batch_size * d + batch_size * d % 2, np.float32)  # come in pairs
-    noise = block(numbers, 0, batch_size, d)
-    targets = np.empty((batch_size, n_out), np.float32)
-    buffer = np.empty(WORDS, np.uint64)
-    inputs = block(units, 0, batch_size, sizes[0])
-    last = batch_size * (width - n_out)
-    outputs, error = block(units, last, batch_size, n_out), block(errors, last, batch_size, n_out)
-    chosen = np.empty(0, np.int64)
+    gradient = np.empty_like(theta)
+    first, last = block(units, 0, rows, sizes[0]), rows * (width - n_out)
+    outputs, error = block(units, last, rows, n_out), block(errors, last, rows, n_out)
     for step in range(rates.size):
-        if len(pairs[0]):
-            chosen, noise = pairs[0][step], pairs[1][step]
-        else:
-            fill_normal_single(streams[1], buffer, numbers)
-        make_batch(
-            streams[0], x, labels, row_weights, levels, features, drop, chosen, noise, inputs,
-            targets, weights,
-        )  # fmt: skip
-        propagate(theta, sizes, code, residual, batch_size, units, slopes)
-        losses[step] = take_errors(outputs, targets, weights, error)
+        first[:] = inputs[step]
+        propagate(theta, sizes, code, residual, rows, units, slopes)
+        losses[step] = take_errors(outputs, targets[step], weights[step], error)
         if not np.isfinite(losses[step]):
             return step
-        propagate_back(theta, sizes, residual, batch_size, units, slopes, errors, gradient, False)
+        propagate_back(theta, sizes, residual, rows, units, slopes, errors, gradient, False)
         update(sizes, learner, gradient, done + step + 1, rates[step], settings)
     return rates.size

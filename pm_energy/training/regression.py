@@ -17,20 +17,19 @@ References
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 from pm_energy.kernels.mlp_activations import ACTIVATIONS
 from pm_energy.kernels.mlp_training import train_steps
-from pm_energy.kernels.random import LANES, seed_words
 from pm_energy.networks.features import checked_labels
 from pm_energy.training.progress import Progress
+from pm_energy.training.regression_batches import COUPLINGS, Batches
 from pm_energy.training.schedules import Schedule
 from pm_energy.validate import numeric_array, positive, positive_int
 
 FLOPS = 1e10  # of a call of the kernel: some tenths of a second
 PERCENT = 100
-COUPLINGS = ("independent", "optimal")
+BACKENDS = ("numba", "jax")
 
 
 @dataclass
@@ -78,6 +77,7 @@ def train(
     drop_label=0.1,
     weights=None,
     coupling="independent",
+    backend="numba",
     progress=False,
 ):
     """Learn a network from noisy data by Adam, in float32.
@@ -115,6 +115,9 @@ def train(
         Which noise goes with which row: "optimal" pairs those of a batch so that the sum of their
         squared distances is least, which makes the paths of flow matching straighter and a
         step of 128 rows some milliseconds longer.
+    backend : {"numba", "jax"}
+        "jax" makes the same steps from the same batches, equal to rounding, in one loop that JAX
+        compiles for some seconds; for large networks, and for what accelerators JAX knows.
     progress : bool
         Whether to show a progress bar.
 
@@ -126,6 +129,8 @@ def train(
     ------
     ValueError
         If an argument is out of range or does not fit the others.
+    ImportError
+        If JAX is wanted and not installed.
 
     Examples
     --------
@@ -144,45 +149,55 @@ def train(
     batch_size, n_steps = positive_int("batch_size", batch_size), positive_int("n_steps", n_steps)
     if coupling not in COUPLINGS:
         raise ValueError(f"coupling must be one of {', '.join(COUPLINGS)}, got {coupling!r}")
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     run = _resume(network, start)
     rates = _rates(rates, run.n_steps, n_steps)
     settings = (
         _in_range("decay", decay, np.inf),
         np.inf if max_norm is None else float(positive("max_norm", max_norm)),
         _in_range("keep", keep, 1.0),
-        _in_range("drop_label", drop_label, 1.0 + 1e-12),
     )
-    sizes = np.array(network.sizes, np.int64)
-    architecture = sizes, ACTIVATIONS.index(network.activation), bool(network.residual)
-    schedule = levels.table(), _features(network, levels)
+    drop_label = _in_range("drop_label", drop_label, 1.0 + 1e-12)
+    size = int(np.clip(FLOPS / (6 * batch_size * network.flatten(run.theta).size), 1, n_steps))
+    batches = Batches(
+        network, (x, labels, weights), levels, rng, size, batch_size, coupling, drop_label
+    )
+    steps = _steps(network, batches.size, batch_size, settings, backend)
     # BLAS threads take longer over such small matrices
     bar = Progress("learning", PERCENT, progress)
     with bar, threadpool_limits(1, user_api="blas"):
-        return _loop(
-            network, run, architecture, (x, labels, weights), schedule, rng, coupling, rates,
-            settings, batch_size, bar,
-        )  # fmt: skip
+        return _loop(network, run, batches, rates, steps, bar)
 
 
-def _loop(
-    network, run, architecture, data, schedule, rng, coupling, rates, settings, batch_size, bar
-):
-    """Call the kernel for some steps at a time, so that a bar can move and Ctrl-C is heard."""
+def _steps(network, size, batch_size, settings, backend):
+    """``steps(learner, batches, rates, done, losses)``, which learns and says how many it made."""
+    if backend == "jax":
+        from pm_energy.training.regression_jax import jax_steps
+
+        return jax_steps(network, size, batch_size, settings)
+    sizes = np.array(network.sizes, np.int64)
+    architecture = sizes, ACTIVATIONS.index(network.activation), bool(network.residual)
+
+    def steps(learner, batches, rates, done, losses):
+        return train_steps(architecture, learner, batches, rates, settings, done, losses)
+
+    return steps
+
+
+def _loop(network, run, batches, rates, steps, bar):
+    """Make some steps at a time, so that a bar can move and Ctrl-C is heard."""
     learner = [network.flatten(run.theta).astype(np.float32), *(np.array(m) for m in run.moments)]
     learner.append(network.flatten(run.average).astype(np.float32))
-    streams = seed_words(rng), seed_words(rng, LANES)
-    work = FLOPS / (6 * batch_size * learner[0].size)
-    size = int(np.clip(work, 1, 1_000 if coupling == "independent" else 50))
     losses, done, failure = np.empty(len(rates)), 0, ""
     good = done, [np.array(part) for part in learner]
     while done < len(rates):
         before = done, [np.array(part) for part in learner]
-        chunk = slice(done, min(done + size, len(rates)))
-        pairs = _pairs(rng, data[0], batch_size, chunk.stop - done, coupling)
-        finished = done + train_steps(
-            architecture, tuple(learner), data, schedule, streams, pairs, rates[chunk], settings,
-            batch_size, run.n_steps + done, losses[chunk],
-        )  # fmt: skip
+        chunk = slice(done, min(done + batches.size, len(rates)))
+        made = batches.make(chunk.stop - done)
+        finished = done + steps(
+            tuple(learner), made, rates[chunk], run.n_steps + done, losses[chunk]
+        )
         good = before if finished > done else good  # they gave a finite loss
         if finished < chunk.stop or not np.isfinite(learner[0]).all():
             done, learner = good
@@ -200,22 +215,6 @@ def _loop(
         network.unflatten(theta), network.unflatten(average), np.append(run.losses, losses),
         failure, (mean, square), run.n_steps + done,
     )  # fmt: skip
-
-
-def _pairs(rng, x, batch_size, n_steps, coupling):
-    """Rows and noise of batches, paired by optimal transport; empty if the kernel draws them."""
-    n, d = x.shape
-    if coupling == "independent":
-        return np.empty((0, batch_size), np.int64), np.empty((0, batch_size, d), np.float32)
-    rows = np.empty((n_steps, batch_size), np.int64)
-    noise = np.empty((n_steps, batch_size, d), np.float32)
-    for step in range(n_steps):  # one by one, so that the result does not depend on the chunks
-        rows[step] = rng.integers(n, size=batch_size)
-        partners = rng.standard_normal((batch_size, d), np.float32)
-        # the least sum of squared distances is the largest sum of products
-        _, order = linear_sum_assignment(x[rows[step]] @ partners.T, maximize=True)
-        noise[step] = partners[order]
-    return rows, noise
 
 
 def _resume(network, start):
@@ -268,15 +267,6 @@ def _rates(rates, first, n_steps):
             f"{rates.shape}"
         )
     return np.ascontiguousarray(np.broadcast_to(rates, (n_steps,)))
-
-
-def _features(network, levels):
-    """What the network is told of the time at each level."""
-    n = network.n_in
-    if not network.time_features:
-        return np.empty((len(levels.time), 0), np.float32)
-    rows = network.inputs(np.zeros((len(levels.time), n)), levels.time)
-    return np.ascontiguousarray(rows[:, n : n + network.time_features])
 
 
 def _in_range(name, value, below):
