@@ -13,9 +13,11 @@ from pm_energy.compile import (
     numeric_leaves,
 )
 from pm_energy.energies.gaussian_mixture import GaussianMixtureEnergy
+from pm_energy.energies.neural import NeuralEnergy
 from pm_energy.energy import field, single_block
 from pm_energy.kernels.langevin_lanes import compile_lanes
 from pm_energy.kernels.langevin_mixture import mixture_density, mixture_table
+from pm_energy.kernels.langevin_network import network_density, network_table
 from pm_energy.sampling.langevin_lanes import unroll
 from pm_energy.structure import flatten, leaf_specs, unflatten
 
@@ -68,6 +70,8 @@ def make_density(energy, n_chains, with_log_density):
     values = [np.asarray(value, order="C") for value in numeric_leaves(leaves)]
     if type(energy) is GaussianMixtureEnergy:
         return _mixture(energy, n_chains, with_log_density)
+    if type(energy) is NeuralEnergy:
+        return _network(energy, n_chains, with_log_density)
     size = (_dimension(energy) + with_log_density) * n_chains
     try:
         unrolled = _unrolled(structure, with_log_density)
@@ -156,3 +160,18 @@ def _mixture(energy, n_chains, with_log_density):
     arrays = [np.ascontiguousarray(a, dtype=float) for a in (log_weight, means, precision)]
     table = mixture_table(n_chains, *arrays, with_log_density)
     return BatchDensity("mixture kernel", mixture_density(), table, arrays)
+
+
+def _network(energy, n_chains, with_log_density):
+    """In float32 where nobody asks for log-densities, that is, without a Metropolis test."""
+    depth, d = len(energy.biases), _dimension(energy)
+    parts = [*energy.weights, *energy.biases, energy.location, energy.scale, energy.confinement]
+    values = numeric_leaves([pt.as_tensor(part) for part in parts])
+    *layers, location, scale, confinement = values
+    bowl = np.broadcast_to(location, d), np.broadcast_to(scale, d), confinement
+    dtype = "float64" if with_log_density else "float32"
+    table, kept = network_table(
+        n_chains, layers[: depth + 1], layers[depth + 1 :], energy.activation, bowl, dtype,
+        with_log_density,
+    )  # fmt: skip
+    return BatchDensity("network kernel", network_density(dtype), table, kept)
