@@ -8,11 +8,11 @@ import numpy as np
 import pymc as pm
 from pymc.step_methods.compound import BlockedStep, Competence
 from pymc.util import get_random_generator, get_value_vars_from_user_vars
-from pytensor.compile.sharedvalue import SharedVariable
 
 from pm_energy.distributions import EnergyRV
 from pm_energy.energy import single_block
 from pm_energy.step_methods.plan import Road
+from pm_energy.step_methods.shared import ProgressColumns, WatchedData
 from pm_energy.validate import positive_int
 
 _log = logging.getLogger("pymc").getChild("pm_energy")  # speaks where PyMC names its samplers
@@ -31,7 +31,7 @@ def is_discrete_boltzmann(rv):
     return single_block(op.energy(op.dist_params(rv.owner))).domain.states is not None
 
 
-class EnergyStep(BlockedStep):
+class EnergyStep(ProgressColumns, BlockedStep):
     """Sweeps over one discrete Boltzmann variable. Subclasses say by which plan."""
 
     default_blocked = False
@@ -40,6 +40,7 @@ class EnergyStep(BlockedStep):
         "flip_rate": (np.float64, []),
         "road": (np.int64, []),
     }
+    _columns: ClassVar = {"flip_rate": ("Flips", "0.2f"), "boltzmann_energy": ("Energy", "0.1f")}
 
     def __new__(cls, *args, **kwargs):
         """Make a step for each variable: of all fields of the model, if none are named."""
@@ -71,10 +72,7 @@ class EnergyStep(BlockedStep):
         self.vars = [value]
         self.sweeps_per_draw = positive_int("sweeps_per_draw", sweeps_per_draw)
         self.rng = get_random_generator(rng)
-        # what was proved about the model, and evaluated, holds for these data
-        self.data = [
-            (v, v.get_value(borrow=True)) for v in model.data_vars if isinstance(v, SharedVariable)
-        ]
+        self.data = WatchedData(model)  # for which holds what is proved about the model
         point = model.initial_point() if initial_point is None else initial_point
         self.plan = self._make_plan(model, rv, point, (compile_kwargs or {}).get("mode"))
         # compile everything now: forked chains would each compile for themselves. A kernel is
@@ -90,12 +88,7 @@ class EnergyStep(BlockedStep):
 
     def setup_chain(self, rng, tune, draws):
         """Take the chain's random generator, after a look at the data."""
-        changed = [v.name for v, value in self.data if v.get_value(borrow=True) is not value]
-        if changed:
-            raise ValueError(
-                f"the data {changed} were set anew after {type(self).__name__} was built; "
-                "build the step again, or leave it to pm.sample"
-            )
+        self.data.check(type(self).__name__, "build the step again, or leave it to pm.sample")
         super().setup_chain(rng, tune, draws)
 
     @property
@@ -120,24 +113,3 @@ class EnergyStep(BlockedStep):
     def competence(var, has_grad):
         """Incompatible, unless a subclass wants to be assigned by itself."""
         return Competence.INCOMPATIBLE
-
-    @staticmethod
-    def _progressbar_config(n_chains=1):
-        from rich.progress import TextColumn
-        from rich.table import Column
-
-        columns = [
-            TextColumn(f"{{task.fields[{name}]:{form}}}", table_column=Column(title, ratio=1))
-            for name, form, title in (
-                ("flip_rate", "0.2f", "Flips"),
-                ("boltzmann_energy", "0.1f", "Energy"),
-            )
-        ]
-        return columns, {"flip_rate": [0.0] * n_chains, "boltzmann_energy": [0.0] * n_chains}
-
-    @staticmethod
-    def _make_progressbar_update_functions():
-        def update(stats):
-            return {key: stats[key] for key in ("flip_rate", "boltzmann_energy")}
-
-        return (update,)

@@ -18,6 +18,7 @@ from pm_energy.step_methods.exchange_model import (
     exchange_fields,
     exchange_parameters,
 )
+from pm_energy.step_methods.shared import ProgressColumns
 from pm_energy.validate import positive_int
 
 _log = logging.getLogger("pymc").getChild("pm_energy")
@@ -37,7 +38,7 @@ class EnergyExchangeState(StepMethodState):
     factor: np.ndarray
 
 
-class EnergyExchange(BlockedStep):
+class EnergyExchange(ProgressColumns, BlockedStep):
     r"""The exchange algorithm for the parameters of :class:`~pm_energy.Boltzmann` variables.
 
     Assigned by itself to the parameters of variables with ``log_partition="exchange"``, all in one
@@ -103,6 +104,10 @@ class EnergyExchange(BlockedStep):
         "exchange_accept": (np.float64, []),
         "exchange_scale": (np.float64, []),
         "inner_exact": (bool, []),
+    }
+    _columns: ClassVar = {
+        "exchange_accept": ("Accept", "0.2f"),
+        "exchange_scale": ("Scale", "0.2f"),
     }
     _state_class = EnergyExchangeState
 
@@ -237,24 +242,6 @@ class EnergyExchange(BlockedStep):
         else:
             claimed = var in exchange_parameters(model)
         return Competence.IDEAL if claimed else Competence.INCOMPATIBLE
-
-    @staticmethod
-    def _progressbar_config(n_chains=1):
-        from rich.progress import TextColumn
-        from rich.table import Column
-
-        columns = [
-            TextColumn(f"{{task.fields[{name}]:0.2f}}", table_column=Column(title, ratio=1))
-            for name, title in (("exchange_accept", "Accept"), ("exchange_scale", "Scale"))
-        ]
-        return columns, {name: [0.0] * n_chains for name in ("exchange_accept", "exchange_scale")}
-
-    @staticmethod
-    def _make_progressbar_update_functions():
-        def update(stats):
-            return {key: stats[key] for key in ("exchange_accept", "exchange_scale")}
-
-        return (update,)
 
 
 def _are_finite(found):

@@ -12,6 +12,7 @@ from pytensor.graph.utils import MethodNotDefined
 
 from pm_energy.compile import compile_function
 from pm_energy.kernels.langevin import ADJUSTED, Chains, langevin_moves
+from pm_energy.step_methods.shared import ProgressColumns
 from pm_energy.validate import numeric_array, positive_int
 
 
@@ -23,7 +24,7 @@ class MALAState(StepMethodState):
     tune: bool
 
 
-class MALA(BlockedStep):
+class MALA(ProgressColumns, BlockedStep):
     r"""Metropolis-adjusted Langevin moves of continuous variables of any model.
 
     A move from x goes to
@@ -84,6 +85,10 @@ class MALA(BlockedStep):
         "acceptance_rate": (np.float64, []),
         "step_size": (np.float64, []),
         "tune": (bool, []),
+    }
+    _columns: ClassVar = {
+        "acceptance_rate": ("Acceptance", "0.2f"),
+        "step_size": ("Step size", "0.2f"),
     }
 
     def __init__(
@@ -154,24 +159,6 @@ class MALA(BlockedStep):
     def competence(var, has_grad):
         """Incompatible: it is assigned by hand."""
         return Competence.INCOMPATIBLE
-
-    @staticmethod
-    def _progressbar_config(n_chains=1):
-        from rich.progress import TextColumn
-        from rich.table import Column
-
-        columns = [
-            TextColumn(f"{{task.fields[{name}]:0.2f}}", table_column=Column(title, ratio=1))
-            for name, title in (("acceptance_rate", "Acceptance"), ("step_size", "Step size"))
-        ]
-        return columns, {"acceptance_rate": [0.0] * n_chains, "step_size": [0.0] * n_chains}
-
-    @staticmethod
-    def _make_progressbar_update_functions():
-        def update(stats):
-            return {key: stats[key] for key in ("acceptance_rate", "step_size")}
-
-        return (update,)
 
 
 def _between(name, value, most):

@@ -7,9 +7,9 @@ from pymc.model import modelcontext
 from pymc.step_methods.compound import BlockedStep, Competence, StepMethodState
 from pymc.step_methods.state import dataclass_state
 from pymc.util import get_random_generator, get_value_vars_from_user_vars
-from pytensor.compile.sharedvalue import SharedVariable
 
 from pm_energy.paths import make_path
+from pm_energy.step_methods.shared import ProgressColumns, WatchedData
 from pm_energy.validate import numeric_array
 from pm_energy.walkers.choose import make_walkers
 from pm_energy.walkers.tempering_pilot import checked_levels, first_levels
@@ -26,7 +26,7 @@ class SimulatedTemperingState(StepMethodState):
     tune: bool
 
 
-class SimulatedTempering(BlockedStep):
+class SimulatedTempering(ProgressColumns, BlockedStep):
     """Steps through other temperatures, for all free variables of a model.
 
     One step is an excursion: the state moves, its inverse temperature is drawn anew, and so on
@@ -86,6 +86,7 @@ class SimulatedTempering(BlockedStep):
         "lowest_level": (np.int64, []),
         "base_reached": (bool, []),
     }
+    _columns: ClassVar = {"excursion_length": ("Excursion", ""), "lowest_level": ("Lowest", "")}
 
     def __init__(
         self,
@@ -118,10 +119,7 @@ class SimulatedTempering(BlockedStep):
             )
         self.vars = model.value_vars
         self.rng = get_random_generator(rng)
-        # what the path was made of holds for these data
-        self.data = [
-            (v, v.get_value(borrow=True)) for v in model.data_vars if isinstance(v, SharedVariable)
-        ]
+        self.data = WatchedData(model)  # of which the path is made
         self.walkers = make_walkers(make_path(model, base=base, temper=temper), 1, step)
         self._compile()
         self.walk, self.tune, self.under_way, self.seen_at_top = None, False, False, None
@@ -137,12 +135,7 @@ class SimulatedTempering(BlockedStep):
 
     def setup_chain(self, rng, tune, draws):
         """Find the ladder and weights to begin with."""
-        changed = [v.name for v, value in self.data if v.get_value(borrow=True) is not value]
-        if changed:
-            raise ValueError(
-                f"the data {changed} were set anew after SimulatedTempering was built; build the "
-                "step again"
-            )
+        self.data.check(type(self).__name__, "build the step again")
         super().setup_chain(rng, tune, draws)
         if not tune and self.log_weight is None:
             raise ValueError(
@@ -199,21 +192,3 @@ class SimulatedTempering(BlockedStep):
     def competence(var, has_grad):
         """Incompatible: it is for whole models, by hand."""
         return Competence.INCOMPATIBLE
-
-    @staticmethod
-    def _progressbar_config(n_chains=1):
-        from rich.progress import TextColumn
-        from rich.table import Column
-
-        columns = [
-            TextColumn(f"{{task.fields[{name}]}}", table_column=Column(title, ratio=1))
-            for name, title in (("excursion_length", "Excursion"), ("lowest_level", "Lowest"))
-        ]
-        return columns, {"excursion_length": [0] * n_chains, "lowest_level": [0] * n_chains}
-
-    @staticmethod
-    def _make_progressbar_update_functions():
-        def update(stats):
-            return {key: stats[key] for key in ("excursion_length", "lowest_level")}
-
-        return (update,)
