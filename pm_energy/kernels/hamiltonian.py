@@ -249,31 +249,35 @@ def judge(uniform, last, chains, flight):
         for c in range(lanes):
             chance[c] -= 0.5 * v[c] * v[c]
     alone = chance.copy()
-    taken, left = np.empty(n_chains), np.empty(n_chains)  # y becomes x, or stays where x is
     for c in range(lanes):
         sign = (2.0 * kind[c] - 1.0) / width
         chance[c] += softplus_lane(sign * (log_p_x[c] - place))
         chance[c] -= softplus_lane(sign * (log_p[c] - place))  # as likely to be of this kind there?
+    _to_probability(alone)
+    _to_probability(chance)
+    over = np.ones(n_chains) if last else kind
+    taken, left = np.empty(n_chains), np.empty(n_chains)  # y becomes x, or stays where x is
     for c in range(lanes):
-        alone[c], chance[c] = _probability(alone[c]), _probability(chance[c])
-        over = pick(last, 1.0, kind[c])
-        taken[c] = pick(_unit(uniform[c]) < chance[c], over, 0.0)
-        left[c] = over - taken[c]
-        flight.accepted[c] += over * chance[c]
-        flight.tests[c] += over
+        taken[c] = pick(_unit(uniform[c]) < chance[c], over[c], 0.0)
+        left[c] = over[c] - taken[c]
+    flight.accepted[:] += over * chance
+    flight.tests[:] += over
     _settle(taken, left, log_p, log_p_x)
     for i in range(d):
         _settle(taken, left, flight.y[i], chains.x[i])
         _settle(taken, left, flight.score[i], flight.score_x[i])
-    if last:
+    if last and chains.fine[2] > 0.0:
         _learn(chains.fine, alone, 1.0 - kind)
-    _learn(chains.coarse, alone, kind)  # smaller steps would not make kinds more alike
+    if chains.coarse[2] > 0.0:
+        _learn(chains.coarse, alone, kind)  # smaller steps would not make kinds more alike
 
 
 @njit(forceinline=True)
-def _probability(log_ratio):
-    bounded = pick(log_ratio > -708.0, log_ratio, -708.0)  # where it is NaN, too
-    return exp_double(pick(bounded < 0.0, bounded, 0.0))
+def _to_probability(log_ratio):
+    """Turn log-ratios of densities into probabilities of acceptance, in place."""
+    for c in range(uint64(log_ratio.size)):
+        bounded = pick(log_ratio[c] > -708.0, log_ratio[c], -708.0)  # where it is NaN, too
+        log_ratio[c] = exp_double(pick(bounded < 0.0, bounded, 0.0))
 
 
 @njit(forceinline=True)
@@ -288,6 +292,6 @@ def _settle(taken, left, new, old):
 def _learn(tuning, chance, weight):
     """Change a step size by what was accepted of the chains that took it."""
     total = weight.sum()
-    if tuning[2] > 0.0 and total > 0.0:
+    if total > 0.0:
         tuning[1] += 1.0
         tuning[0] *= np.exp(((weight * chance).sum() / total - tuning[2]) * tuning[1] ** -0.6)
