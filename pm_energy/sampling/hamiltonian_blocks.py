@@ -96,11 +96,11 @@ def jittered(rng, length, n):
 
 
 def choose_length(move, chains, n_moves):
-    """Find the length of trajectories at which most changes with each gradient.
+    """Find the length of trajectories at which much changes and few gradients are taken.
 
     What changes is the squared distance from the mean [1]_, which a trajectory that has turned back
-    does not change. Lengths are doubled until that has fallen to half of the best. Means gain from
-    somewhat longer ones than squares do: the longest counts that is within a quarter of the best.
+    does not change; it is weighed against the root of the length [2]_. Lengths are doubled until
+    that has fallen to half of the best.
 
     Parameters
     ----------
@@ -123,16 +123,19 @@ def choose_length(move, chains, n_moves):
     ----------
     .. [1] Hoffman, Radul & Sountsov (2021), AISTATS, Proc. Machine Learning Research 130,
        3907-3915.
+    .. [2] Wang, Mohamed & de Freitas (2013), ICML, Proc. Machine Learning Research 28(3),
+       1462-1470.
     """
-    each, rates, found = n_moves // len(LENGTHS), [], []
+    each, rates, found = n_moves // (len(LENGTHS) + 1), [], []
+    move(each, LENGTHS[0])  # until what explored is forgotten, and the step fits
     for length in LENGTHS:
         start = chains.x.copy()[None]
         states, _, _, taken = move(each, length)
         path = np.concatenate([start, states])
         away = ((path - path.mean(axis=(0, 2), keepdims=True)) ** 2).sum(axis=1)
-        rates.append((np.diff(away, axis=0) ** 2).mean(axis=1).sum() / taken.sum())
+        rates.append((np.diff(away, axis=0) ** 2).mean() / np.sqrt(taken.mean()))
         found.append(states)
         if rates[-1] < 0.5 * max(rates):
             break
-    chosen = np.flatnonzero(np.array(rates) >= 0.75 * max(rates))[-1]
-    return int(LENGTHS[chosen]), each * len(rates), found[chosen]
+    chosen = int(np.argmax(rates))
+    return int(LENGTHS[chosen]), each * (1 + len(rates)), found[chosen]
