@@ -27,7 +27,7 @@ from numba import njit, uint64
 
 from pm_energy.kernels.exponential import exp_double
 from pm_energy.kernels.langevin import LONGEST, make_buffers
-from pm_energy.kernels.langevin_lanes import pick, sigmoid_lane, softplus_lane
+from pm_energy.kernels.langevin_lanes import exp_lane, larger, log_lane, pick, sigmoid_lane
 from pm_energy.kernels.langevin_noise import fill_normals
 from pm_energy.kernels.native import call_native
 from pm_energy.kernels.random import LANES, fill_words, seed_words
@@ -250,9 +250,10 @@ def judge(uniform, last, chains, flight):
             chance[c] -= 0.5 * v[c] * v[c]
     alone = chance.copy()
     for c in range(lanes):
-        sign = (2.0 * kind[c] - 1.0) / width
-        chance[c] += softplus_lane(sign * (log_p_x[c] - place))
-        chance[c] -= softplus_lane(sign * (log_p[c] - place))  # as likely to be of this kind there?
+        sign = (2.0 * kind[c] - 1.0) / width  # the kind has probability 1 / (1 + exp(here)), and
+        here, there = sign * (log_p_x[c] - place), sign * (log_p[c] - place)
+        chance[c] += larger(here, 0.0) - larger(there, 0.0)  # the log-ratio has one log, not two
+        chance[c] += log_lane((1.0 + exp_lane(-abs(here))) / (1.0 + exp_lane(-abs(there))))
     _to_probability(alone)
     _to_probability(chance)
     over = np.ones(n_chains) if last else kind

@@ -8,6 +8,7 @@ from pm_energy.kernels.native import evaluate
 
 LANGEVIN, HAMILTONIAN = 0.574, 0.8  # acceptance that steps are tuned to
 LENGTHS = 2 ** np.arange(1, 9)  # leapfrog steps of a trajectory, to choose from
+NUMBERS = 2**22  # of states that are looked at for a length
 LEAST_TUNE = 100  # moves in which all of this can be learned
 PARTS = 10  # of drawing, after which progress is shown
 
@@ -126,16 +127,18 @@ def choose_length(move, chains, n_moves):
     .. [2] Wang, Mohamed & de Freitas (2013), ICML, Proc. Machine Learning Research 28(3),
        1462-1470.
     """
-    each, rates, found = n_moves // (len(LENGTHS) + 1), [], []
+    each = min(n_moves // (len(LENGTHS) + 1), max(10, NUMBERS // chains.x.size))
+    spent, best = each, -np.inf
     move(each, LENGTHS[0])  # until what explored is forgotten, and the step fits
     for length in LENGTHS:
         start = chains.x.copy()[None]
         states, _, _, taken = move(each, length)
         path = np.concatenate([start, states])
         away = ((path - path.mean(axis=(0, 2), keepdims=True)) ** 2).sum(axis=1)
-        rates.append((np.diff(away, axis=0) ** 2).mean() / np.sqrt(taken.mean()))
-        found.append(states)
-        if rates[-1] < 0.5 * max(rates):
+        rate = (np.diff(away, axis=0) ** 2).mean() / np.sqrt(taken.mean())
+        spent += each
+        if rate > best:
+            best, chosen, found = rate, int(length), states
+        elif rate < 0.5 * best:
             break
-    chosen = int(np.argmax(rates))
-    return int(LENGTHS[chosen]), each * (1 + len(rates)), found[chosen]
+    return chosen, spent, found
