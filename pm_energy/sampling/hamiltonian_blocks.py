@@ -10,7 +10,7 @@ LANGEVIN, HAMILTONIAN = 0.574, 0.8  # acceptance that steps are tuned to
 LENGTHS = 2 ** np.arange(1, 9)  # leapfrog steps of a trajectory, to choose from
 NUMBERS = 2**22  # of states that are looked at for a length
 LEAST_TUNE = 100  # moves in which all of this can be learned
-PARTS = 10  # of drawing, after which progress is shown
+PARTS = 10  # of tuning and of drawing, after which progress is shown
 
 
 def run_trajectories(plan, density, x, rng, report):
@@ -36,8 +36,7 @@ def run_trajectories(plan, density, x, rng, report):
     stats : dict of str to ndarray, shape (B, draws)
     """
     quarter = plan.tune // 4
-    x, step = explore(plan, density, x, rng, quarter)
-    report(2 * quarter)
+    x, step = explore(plan, density, x, rng, quarter, report)
     tuning = [np.array([step, 0.0, target]) for target in (HAMILTONIAN, LANGEVIN)]
     chains = Trajectories(x, *tuning, np.array(NEVER))
 
@@ -51,10 +50,10 @@ def run_trajectories(plan, density, x, rng, report):
         log_p = [log_densities(density, state, plan.beta) for state in states]
         chains.switch[:] = np.mean(log_p), np.std(log_p) or 1.0
     chains.fine[1] = 0.0
-    move(1, length, plan.tune - 2 * quarter - spent)
+    for n_moves in parts(plan.tune - 2 * quarter - spent):
+        move(1, length, n_moves)
     chains.fine[2] = chains.coarse[2] = 0.0  # frozen
-    parts = np.array_split(np.arange(plan.draws), min(PARTS, plan.draws))
-    found = [move(len(part), length, plan.thin) for part in parts]
+    found = [move(n_records, length, plan.thin) for n_records in parts(plan.draws)]
     record, acceptance, coarse, lengths = map(np.concatenate, zip(*found, strict=True))
     stats = {
         "acceptance_rate": acceptance.T,
@@ -67,15 +66,22 @@ def run_trajectories(plan, density, x, rng, report):
     return record.transpose(2, 0, 1), stats
 
 
-def explore(plan, density, x, rng, n_moves):
+def parts(n):
+    """Return the lengths of at most PARTS parts of n."""
+    return [len(part) for part in np.array_split(np.arange(n), min(PARTS, n))]
+
+
+def explore(plan, density, x, rng, n_moves, report):
     """Make Langevin moves with a test and then without; return where they lead, and the step."""
     tuning = np.array([len(x) ** (-1 / 6) * plan.beta**-0.5, 0.0, LANGEVIN])
-    chains = Chains(x.copy(), np.zeros_like(x), tuning)
-    langevin_moves(rng, density, chains, ADJUSTED, plan.beta, 1.0, 1, n_moves)
-    tested = chains.x.copy()
-    langevin_moves(rng, density, chains, OVERDAMPED, plan.beta, 1.0, 1, n_moves)
+    chains, ends = Chains(x.copy(), np.zeros_like(x), tuning), []
+    for method in (ADJUSTED, OVERDAMPED):
+        for part in parts(n_moves):
+            langevin_moves(rng, density, chains, method, plan.beta, 1.0, 1, part)
+            report(part)
+        ends.append(chains.x.copy())
     inside = np.isfinite(log_densities(density, chains.x, plan.beta))
-    return np.where(inside, chains.x, tested), tuning[0]
+    return np.where(inside, *ends[::-1]), tuning[0]
 
 
 def log_densities(density, x, beta):
