@@ -213,13 +213,12 @@ def _positive(name, value):
 
 
 def _check_step(step_size, plan):
-    if plan.method in TRAJECTORIES:
-        if plan.step_size is not None or plan.tune < LEAST_TUNE:
-            raise ValueError(
-                f"method={plan.method!r} learns its steps and the length of trajectories while "
-                f"tuning: leave step_size='auto' and pass tune >= {LEAST_TUNE}, got "
-                f"step_size={step_size!r} and tune={plan.tune}"
-            )
+    if plan.method in TRAJECTORIES and (plan.step_size is not None or plan.tune < LEAST_TUNE):
+        raise ValueError(
+            f"method={plan.method!r} learns its steps and the length of trajectories while tuning: "
+            f"leave step_size='auto' and pass tune >= {LEAST_TUNE}, got step_size={step_size!r} "
+            f"and tune={plan.tune}"
+        )
     if plan.step_size is not None:
         return
     _one_of("step_size", step_size, ("auto",))
