@@ -3,8 +3,8 @@
 The score of a mixture of Gaussians under noise is known, so samplers can be seen apart from any
 network. Three modes on a line: the reverse-time SDE and the probability flow take different paths
 through the same marginals, and samplers differ in how many evaluations of the score they need. Five
-modes in the plane: paths again, and Langevin dynamics from far away, which finds the mode nearest
-to where it started unless it is annealed.
+modes in the plane: paths again. Langevin dynamics from far away, on the line and in the plane,
+finds the mode nearest to where it started unless it is annealed.
 """
 
 from pathlib import Path
@@ -78,15 +78,15 @@ def compare(draws, steps, seed, progressbar):
     return errors
 
 
-def walk_from_afar(chains, levels, steps_per_level, seed, progressbar):
-    """Share of chains in each petal, by plain and by annealed Langevin, and where they ended."""
+def walk_from_afar(energy, start, step, chains, levels, steps_per_level, seed, progressbar):
+    """Share of chains in each mode, by plain and by annealed Langevin, and where they ended."""
     schedule = VarianceExploding(0.05, 20.0)
-    mixture = petals(schedule)
-    start = np.tile([0.0, 20.0], (chains, 1))  # beyond the first petal
+    mixture = DiffusedMixture(energy, schedule)
+    start = np.tile(start, (chains, 1))
     rng = np.random.default_rng(seed)
     ends = {
         "plain": langevin(
-            mixture.score, start, step=0.03, n_steps=levels * steps_per_level, rng=rng,
+            mixture.score, start, step=step, n_steps=levels * steps_per_level, rng=rng,
             progressbar=progressbar,
         ),
         "annealed": annealed_langevin(
@@ -94,8 +94,7 @@ def walk_from_afar(chains, levels, steps_per_level, seed, progressbar):
             rng=rng, progressbar=progressbar,
         ),
     }  # fmt: skip
-    shares = {way: mixture.responsibilities(x).mean(axis=0) for way, x in ends.items()}
-    return shares, ends, mixture.energy.weights
+    return {way: mixture.responsibilities(x).mean(axis=0) for way, x in ends.items()}, ends
 
 
 def main(
@@ -109,13 +108,16 @@ def main(
     seed=0,
     progressbar=True,
 ):
-    """Sample, plot, and return distances by sampler, weights of petals and a likelihood's error."""
+    """Sample, plot, and return distances by sampler, weights of modes and a likelihood's error."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     errors = compare(draws, steps, seed, progressbar)
-    shares, ends, weights = walk_from_afar(chains, levels, steps_per_level, seed, progressbar)
     paths = {}
     flower = petals(SCHEDULE)
+    walk = chains, levels, steps_per_level, seed, progressbar
+    shares, ends = walk_from_afar(flower.energy, [0.0, 20.0], 0.03, *walk)  # beyond the first petal
+    line_shares, _ = walk_from_afar(LINE.energy, [-12.0], 0.05, *walk)
+    weights = flower.energy.weights
     for method in ("sde", "ode"):
         rng = np.random.default_rng(seed)
         settings = {"method": method, "n_steps": path_steps, "spacing": "time", "path": True}
@@ -129,7 +131,8 @@ def main(
         terminal=lambda end: LINE.log_density(end, 1.0), divergence=LINE.divergence,
     )  # fmt: skip
     worst = np.abs(likelihood - LINE.log_density(x)).max()
-    plot(output / "diffusion_mixture.png", paths, (steps, errors, draws), shares, ends, weights)
+    plot(output / "diffusion_mixture.png", paths, (steps, errors, draws), shares, line_shares,
+         ends)  # fmt: skip
     print(f"log-density by the probability flow: largest error {worst:.1e} nats")
     for method, found in errors.items():
         print(
@@ -137,10 +140,14 @@ def main(
         )
     for way, share in shares.items():
         print(f"{way:8s} Langevin: petals {share.round(2)}, true {weights}")
-    return {"errors": errors, "shares": shares, "weights": weights, "likelihood error": worst}
+        print(f"{way:8s} Langevin: on the line {line_shares[way].round(3)}, true {WEIGHTS}")
+    return {
+        "errors": errors, "shares": shares, "weights": weights, "line shares": line_shares,
+        "likelihood error": worst,
+    }  # fmt: skip
 
 
-def plot(path, paths, comparison, shares, ends, weights):
+def plot(path, paths, comparison, shares, line_shares, ends):
     """Paths and marginals on the line and in the plane, costs, and Langevin from afar."""
     figure, axes = plt.subplots(2, 4, figsize=(18, 8.6), layout="constrained")
     times = time_grid(SCHEDULE, len(paths["ode"][0]) - 1)
@@ -155,11 +162,7 @@ def plot(path, paths, comparison, shares, ends, weights):
     draw_marginals(axes[0, 2], times, {names[m]: line for m, (line, _) in paths.items()})
     draw_costs(axes[0, 3], *comparison)
     draw_ends(axes[1, 2], flower, ends)
-    for shift, (way, share) in zip((-0.27, 0.0), shares.items(), strict=True):
-        axes[1, 3].bar(np.arange(5) + shift, share, 0.27, label=f"{way} Langevin")
-    axes[1, 3].bar(np.arange(5) + 0.27, weights, 0.27, color="0.3", label="true weights")
-    axes[1, 3].set(title="mode weights, all chains from one start", xlabel="mode", ylabel="share")
-    axes[1, 3].legend(frameon=False)
+    draw_shares(axes[1, 3], shares, line_shares, flower.energy.weights)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
@@ -241,6 +244,19 @@ def draw_ends(ax, mixture, ends):
     ax.set(title="Langevin dynamics from afar", xlim=(-9, 9), ylim=(-9, 9), aspect="equal")
     ax.set(xlabel="$x_1$", ylabel="$x_2$")
     ax.legend(frameon=False, loc="lower left", markerscale=3)
+
+
+def draw_shares(ax, shares, line_shares, weights):
+    """Weights of the five modes in the plane and, beside them, of the three on the line."""
+    at = np.concatenate([np.arange(5), np.arange(6, 9)])
+    for shift, way in zip((-0.27, 0.0), shares, strict=True):
+        share = np.concatenate([shares[way], line_shares[way]])
+        ax.bar(at + shift, share, 0.27, label=f"{way} Langevin")
+    ax.bar(at + 0.27, np.concatenate([weights, WEIGHTS]), 0.27, color="0.3", label="true weights")
+    ax.set_xticks(at, [*range(1, 6), *(f"{mean:g}" for mean in MEANS)])
+    ax.set(title="mode weights, all chains from one start", ylabel="share")
+    ax.set(xlabel="number of the petal                 x on the line")
+    ax.legend(frameon=False, fontsize="small", loc=(0.12, 0.8))
 
 
 if __name__ == "__main__":

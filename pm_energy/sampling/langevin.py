@@ -1,4 +1,4 @@
-"""Langevin sampling of any energy over real units, many chains at once."""
+"""Langevin and Hamiltonian sampling of any energy over real units, many chains at once."""
 
 import logging
 import time
@@ -9,8 +9,10 @@ from pymc.util import get_random_generator
 
 from pm_energy.compile import energy_values
 from pm_energy.energy import single_block
+from pm_energy.sampling.hamiltonian_blocks import LEAST_TUNE
 from pm_energy.sampling.langevin_blocks import (
     METHODS,
+    TRAJECTORIES,
     MinibatchScore,
     Plan,
     block_size,
@@ -48,18 +50,24 @@ def sample_langevin(
     cores=None,
     progressbar=True,
 ):
-    r"""Sample an energy over real units by Langevin dynamics.
+    r"""Sample an energy over real units by Langevin or Hamiltonian dynamics.
 
     With ``h`` the step size and noise ``z`` of unit variance, an overdamped move is
 
     .. math:: x' = x - \tfrac{h^2}{2 T} \nabla E(x) + h z,
 
     whose drift is cut, coordinate by coordinate, where it is four times as long as the noise [1]_.
-    Of the methods only ``"mala"`` is exact, which takes or rejects each move by a Metropolis test
-    [2]_. The others are biased: their chains settle on another distribution, the further away the
-    larger the step. For a Gaussian of unit variance that of ``"ula"`` has variance
+    ``"mala"``, ``"hmc"`` and ``"hybrid"`` are exact, for they take or reject each move by a
+    Metropolis test [2]_. The others are biased: their chains settle on another distribution, the
+    further away the larger the step. For a Gaussian of unit variance that of ``"ula"`` has variance
     1 / (1 - h^2 / 4), and that of ``"underdamped"`` [3]_ the right one. None of them crosses
     barriers much higher than T: start chains in different places, and look at R-hat.
+
+    ``"hmc"`` follows Hamiltonian trajectories [5]_ of several gradients a move. ``"hybrid"`` does
+    so where the energy is low and takes coarse Langevin moves where it is high. Which of them is
+    drawn for each move, with even odds at the mean energy, and the test knows what the odds would
+    have been at the other end. Both begin tuning with Langevin moves without a test, which explore;
+    then steps, the length of trajectories and the mean energy are learned, and frozen.
 
     Parameters
     ----------
@@ -67,13 +75,14 @@ def sample_langevin(
         Over one block of real units, with numeric parameters: written by hand or learned.
     draws, tune : int
         Kept and thrown away, for each chain.
-    method : {"mala", "ula", "underdamped", "sgld"}
+    method : {"mala", "ula", "underdamped", "sgld", "hmc", "hybrid"}
         The Metropolis-adjusted and the unadjusted algorithm, underdamped dynamics of unit mass
-        (BAOAB), or stochastic gradients [4]_.
+        (BAOAB), stochastic gradients [4]_, Hamiltonian Monte Carlo, or this with Langevin moves.
     step_size : float or "auto"
         h, in units of x; for ``"underdamped"`` the time step. "auto" tunes it while tuning, then
         fixes it: to an acceptance of .574 or, where there is no Metropolis test, to where one
-        would accept .98 of overdamped and .9 of underdamped moves. ``"sgld"`` needs a number.
+        would accept .98 of overdamped and .9 of underdamped moves. ``"sgld"`` needs a number,
+        ``"hmc"`` and ``"hybrid"`` learn theirs, to an acceptance of .8.
     temperature : float
         T in ``p(x) = exp(-E(x) / T) / Z``.
     friction : float
@@ -104,8 +113,10 @@ def sample_langevin(
     -------
     xarray.DataTree
         Group ``posterior`` with the draws, dims (chain, draw, ...); ``sample_stats`` with
-        ``energy``, ``step_size`` and, of adjusted moves, ``acceptance_rate``. Attribute
-        ``exactness`` of the posterior is "exact" or "biased".
+        ``energy``, ``step_size`` and, of exact methods, ``acceptance_rate``; of the last two
+        methods ``n_steps``, gradients of a draw, and of ``"hybrid"`` ``coarse``, the share of its
+        moves that were Langevin moves, and their ``coarse_step_size``. Attribute ``exactness`` of
+        the posterior is "exact" or "biased".
 
     Raises
     ------
@@ -120,6 +131,7 @@ def sample_langevin(
        Miller, J. R. Stat. Soc. B 56, 591-592.
     .. [3] Leimkuhler & Matthews (2013), Appl. Math. Res. eXpress 2013, 34-56.
     .. [4] Welling & Teh (2011), ICML, 681-688.
+    .. [5] Duane, Kennedy, Pendleton & Roweth (1987), Physics Letters B 195, 216-222.
 
     Examples
     --------
@@ -135,7 +147,7 @@ def sample_langevin(
     began = time.perf_counter()
     block = _real_block(energy)
     plan = Plan(
-        _one_of("method", method, tuple(METHODS)),
+        _one_of("method", method, (*METHODS, *TRAJECTORIES)),
         positive_int("draws", draws),
         _whole("tune", tune),
         positive_int("thin", thin),
@@ -167,7 +179,7 @@ def sample_langevin(
         "temperature": float(temperature),
         "road": densities[0].road,
     }
-    tree = _datatree(energy, found.reshape(chains, draws, *block.shape), results, name, attrs, size)
+    tree = _datatree(energy, found.reshape(chains, draws, *block.shape), results, name, attrs)
     tree["posterior"].attrs["sampling_time"] = time.perf_counter() - began
     return tree
 
@@ -201,6 +213,12 @@ def _positive(name, value):
 
 
 def _check_step(step_size, plan):
+    if plan.method in TRAJECTORIES and (plan.step_size is not None or plan.tune < LEAST_TUNE):
+        raise ValueError(
+            f"method={plan.method!r} learns its steps and the length of trajectories while tuning: "
+            f"leave step_size='auto' and pass tune >= {LEAST_TUNE}, got step_size={step_size!r} "
+            f"and tune={plan.tune}"
+        )
     if plan.step_size is not None:
         return
     _one_of("step_size", step_size, ("auto",))
@@ -251,7 +269,7 @@ def _in_blocks(x, size):
     return np.ascontiguousarray(x[which].reshape(n_blocks, size, -1).transpose(0, 2, 1))
 
 
-def _datatree(energy, draws, results, name, attrs, size):
+def _datatree(energy, draws, results, name, attrs):
     chains, n_draws = draws.shape[:2]
     energies = energy_values(energy, draws.reshape(-1, *draws.shape[2:])).reshape(chains, n_draws)
     lost = np.flatnonzero(~np.isfinite(energies).all(axis=1))
@@ -260,14 +278,10 @@ def _datatree(energy, draws, results, name, attrs, size):
             f"{lost.size} of {chains} chains arrived where the energy is not finite: take a "
             "smaller step_size, or method='mala', which stays where it is finite"
         )
-    steps = np.repeat([result.step_size for result in results], size)[:chains]
-    stats = {
-        "energy": (("chain", "draw"), energies),
-        "step_size": (("chain", "draw"), np.repeat(steps[:, None], n_draws, axis=1)),
-    }
-    if attrs["exactness"] == "exact":
-        rate = np.concatenate([result.acceptance for result in results])[:chains]
-        stats["acceptance_rate"] = (("chain", "draw"), rate)
+    stats = {"energy": (("chain", "draw"), energies)}
+    for key in results[0].stats:
+        found = np.concatenate([result.stats[key] for result in results])[:chains]
+        stats[key] = (("chain", "draw"), found)
     coords = {"chain": np.arange(chains), "draw": np.arange(n_draws)}
     dims = ("chain", "draw", *(f"{name}_dim_{i}" for i in range(draws.ndim - 2)))
     posterior = xr.Dataset({name: (dims, draws)}, coords, attrs)

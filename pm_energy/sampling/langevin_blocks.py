@@ -1,4 +1,4 @@
-"""Blocks of Langevin chains, run by threads."""
+"""Blocks of Langevin and Hamiltonian chains, run by threads."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,13 @@ from joblib.parallel import get_active_backend
 from pymc.progress_bar import create_simple_progress
 
 from pm_energy.kernels.langevin import ADJUSTED, OVERDAMPED, UNDERDAMPED, Chains, langevin_moves
+from pm_energy.sampling.hamiltonian_blocks import PARTS, run_trajectories
 
 METHODS = {"mala": ADJUSTED, "ula": OVERDAMPED, "sgld": OVERDAMPED, "underdamped": UNDERDAMPED}
+TRAJECTORIES = ("hmc", "hybrid")  # methods that tune themselves
 ACCEPTANCE = 0.574  # at which adjusted moves are fastest in many dimensions (Roberts & Rosenthal)
 SMALL_BIAS = {"ula": 0.98, "underdamped": 0.9}  # a Metropolis test of the step would accept so many
 NUMBERS, MOST, LEAST = 2**16, 256, 16  # of a block, which should stay in the cache
-PARTS = 10  # of tuning and of drawing, after which progress is shown
 
 
 def block_size(chains, d):
@@ -38,7 +39,7 @@ class Plan:
     @property
     def adjusts(self):
         """Whether log-densities are needed."""
-        return self.method == "mala" or self.step_size is None
+        return self.method in ("mala", *TRAJECTORIES) or self.step_size is None
 
 
 @dataclass
@@ -46,8 +47,7 @@ class Result:
     """What a block gave, chains first."""
 
     draws: np.ndarray  # (B, draws, d)
-    acceptance: np.ndarray  # (B, draws)
-    step_size: float
+    stats: dict[str, np.ndarray]  # (B, draws) each
 
 
 def run_block(plan, density, x, rng, report):
@@ -67,6 +67,8 @@ def run_block(plan, density, x, rng, report):
     -------
     Result
     """
+    if plan.method in TRAJECTORIES:
+        return Result(*run_trajectories(plan, density, x, rng, report))
     method, step = METHODS[plan.method], plan.step_size
     target = SMALL_BIAS.get(plan.method, ACCEPTANCE)
     first = len(x) ** (-1 / 6) * plan.beta**-0.5 if step is None else step
@@ -91,7 +93,10 @@ def run_block(plan, density, x, rng, report):
             _unrecorded(move, method, plan.tune - learning)
     tuning[2] = 0.0
     record, acceptance = move(method, plan.draws * plan.thin, plan.thin)
-    return Result(record.transpose(2, 0, 1), acceptance.T, float(tuning[0]))
+    stats = {"step_size": np.full(acceptance.T.shape, tuning[0])}
+    if method == ADJUSTED:
+        stats["acceptance_rate"] = acceptance.T
+    return Result(record.transpose(2, 0, 1), stats)
 
 
 def _unrecorded(move, how, n_moves):

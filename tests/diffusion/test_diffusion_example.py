@@ -18,4 +18,6 @@ def test_samplers_come_near_and_only_annealing_finds_all_modes(tmp_path):
     assert result["shares"]["plain"][0] > 0.95
     # binomial, 5 standard errors of 500 chains at the largest weight, and .03 of bias
     assert np.abs(result["shares"]["annealed"] - result["weights"]).max() < 0.13
+    assert result["line shares"]["plain"][0] > 0.9  # .2 is right
+    assert np.abs(result["line shares"]["annealed"] - [0.2, 0.5, 0.3]).max() < 0.13  # .04
     assert result["likelihood error"] < 1e-3

@@ -219,7 +219,10 @@ def test_chains_that_leave_the_domain_are_an_error():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "hmc"}, "method must be one of"),
+        ({"method": "nuts"}, "method must be one of"),
+        ({"method": "hmc", "step_size": 0.1}, "leave step_size='auto' and pass tune >= 100"),
+        ({"method": "hybrid", "tune": 99}, "leave step_size='auto' and pass tune >= 100"),
+        ({"method": "hmc", "step_size": "big"}, "step_size must be one of"),
         ({"draws": 0}, "draws must be a positive integer"),
         ({"tune": -1}, "tune must be"),
         ({"tune": 0}, "step_size='auto' is learned while tuning"),
