@@ -108,6 +108,19 @@ class DiffusedMixture:
         """Mean of the data given noisy points at times in (0, 1], by Tweedie; shape (N, d)."""
         return self.predict("data")(x, t)
 
+    def data_variance(self, x, t):
+        """Variance of each feature of the data given noisy points at times in (0, 1], (N, d)."""
+        t = checked_time("t", t)
+        joint, pull, variances = self._components(x, t)
+        share = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        alpha, sigma = (value.reshape(-1, 1, 1) for value in self._path(t))
+        # mean and variance within each component, from along its axes to those of x
+        means = np.einsum("nke,kde->nkd", self._means - alpha * self._variances * pull, self._axes)
+        within = np.einsum("nke,kde->nkd", sigma**2 * self._variances / variances, self._axes**2)
+        mean = np.einsum("nk,nkd->nd", share, means)
+        between = (means - mean[:, None]) ** 2
+        return np.einsum("nk,nkd->nd", share, within + between)
+
     def draw(self, rng, n, t=0.0):
         """Draw n independent points at one time in [0, 1], shape (n, d)."""
         t = checked_time("t", t, with_zero=True)
