@@ -48,8 +48,7 @@ def posterior(schedule, s, t):
     """
     if not s < t:
         raise ValueError(f"s must be before t, got s = {s} and t = {t}")
-    alpha_s, sigma_s = schedule.alpha(s), schedule.sigma(s)
-    alpha_t, sigma_t = schedule.alpha(t), schedule.sigma(t)
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = schedule.path(s), schedule.path(t)
     kept = alpha_t / alpha_s
     large = sigma_t**2 - kept**2 * sigma_s**2
     less = (sigma_s / sigma_t) ** 2

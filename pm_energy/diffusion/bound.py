@@ -121,7 +121,7 @@ def variational_bound(
     x = checked_points("x", x)
     n_draws = positive_int("n_draws", n_draws)
     variance = step_variance(v, residual)
-    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    alpha, sigma = schedule.path(times)
 
     def noisy(i):
         """Draws at time i, all in one batch, and the errors of the data predicted from them."""

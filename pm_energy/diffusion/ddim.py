@@ -77,14 +77,14 @@ def ddim(
     eta = in_interval("eta", eta, 0.0, 1.0)
     if eta and rng is None:
         raise ValueError("eta > 0 adds noise: pass rng=np.random.default_rng(seed)")
-    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    alpha, sigma = schedule.path(times)
 
     def step(i, x):
         found = data(x, times[i])
-        noise = (x - alpha[i] * found) / sigma[i]
-        variance = eta**2 * posterior(schedule, times[i + 1], times[i])[2]
-        kept = np.sqrt(np.maximum(sigma[i + 1] ** 2 - variance, 0.0))
-        x = alpha[i + 1] * found + kept * noise
+        variance = eta**2 * posterior(schedule, times[i + 1], times[i])[2] if eta else 0.0
+        # of the noise (x - alpha_t found) / sigma_t is kept what is not drawn anew
+        kept = np.sqrt(np.maximum(sigma[i + 1] ** 2 - variance, 0.0)) / sigma[i]
+        x = kept * x + (alpha[i + 1] - kept * alpha[i]) * found
         return x + np.sqrt(variance) * rng.standard_normal(x.shape) if variance else x
 
     return walk(step, x, n_steps, path=path, progressbar=progressbar)
@@ -157,7 +157,7 @@ def ddim_inversion(
     noise = predictor(predict, kind, "noise", schedule)
     x = checked_points("x", x)
     refine = non_negative_int("refine", refine)
-    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    alpha, sigma = schedule.path(times)
 
     def step(i, x):
         # there is no noise to be predicted at t = 0: the first step takes that of t_min

@@ -67,15 +67,12 @@ class DiffusedMixture:
     def _components(self, x, t):
         """Log of weight times density (N, k), its gradient and the variances, along own axes."""
         x, t = checked_points("x", x), checked_time("t", t, with_zero=True)
-        alpha, sigma = (value.reshape(-1, 1, 1) for value in self._path(t))
+        alpha, sigma = (value.reshape(-1, 1, 1) for value in self.schedule.path(t))
         variances = alpha**2 * self._variances + sigma**2  # (N or 1, k, d)
         delta = np.einsum("nd,kde->nke", x, self._axes) - alpha * self._means
         pull = -delta / variances
         log_det = np.log(2 * np.pi * variances).sum(axis=-1)
         return self._log_weights + 0.5 * ((pull * delta).sum(axis=-1) - log_det), pull, variances
-
-    def _path(self, t):
-        return self.schedule.alpha(t), self.schedule.sigma(t)
 
     def log_density(self, x, t=0.0):
         """Log-density at times in [0, 1], shape (N,)."""
@@ -113,7 +110,7 @@ class DiffusedMixture:
         t = checked_time("t", t)
         joint, pull, variances = self._components(x, t)
         share = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-        alpha, sigma = (value.reshape(-1, 1, 1) for value in self._path(t))
+        alpha, sigma = (value.reshape(-1, 1, 1) for value in self.schedule.path(t))
         # mean and variance within each component, from along its axes to those of x
         means = np.einsum("nke,kde->nkd", self._means - alpha * self._variances * pull, self._axes)
         within = np.einsum("nke,kde->nkd", sigma**2 * self._variances / variances, self._axes**2)

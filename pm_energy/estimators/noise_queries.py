@@ -17,6 +17,7 @@ from pm_energy.estimators.noise_learning import (
     make_network,
     read_time,
 )
+from pm_energy.networks import frozen
 from pm_energy.validate import positive_int
 
 NO_ENERGY = (
@@ -187,7 +188,7 @@ class NoiseQueries:
         theta = network.unflatten(self.parameters_.astype(np.float64))
 
         def jacobian(x, t, v):
-            by = 1 / np.hypot(schedule.alpha(t), schedule.sigma(t))
+            by = 1 / np.hypot(*schedule.path(t))
             t = schedule.log_snr(t)
             out, _, product = network.vector_jacobian(theta, by * x, v, t=t, label=code)
             return out, by * product
@@ -197,11 +198,10 @@ class NoiseQueries:
     def _predictor(self, label, guidance=1.0):
         """What the network says of points and a time, in units of ``scale_``."""
         network, schedule = self._network(), self.schedule_
-        theta = network.unflatten(self.parameters_)
+        apply = frozen(network, network.unflatten(self.parameters_))
 
         def predict(x, t, label=label):
-            by = 1 / np.hypot(schedule.alpha(t), schedule.sigma(t))
-            return network.apply(theta, by * x, t=schedule.log_snr(t), label=label)
+            return apply(x / np.hypot(*schedule.path(t)), schedule.log_snr(t), label)
 
         if label is None or guidance == 1:
             return predict

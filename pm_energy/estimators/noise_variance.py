@@ -16,6 +16,7 @@ from pm_energy.estimators.noise_learning import (
     told_levels,
 )
 from pm_energy.estimators.noise_queries import of_the_data
+from pm_energy.networks import frozen
 from pm_energy.training.regression_variance import train_variance
 from pm_energy.validate import positive_int
 
@@ -105,11 +106,12 @@ class VarianceQueries:
         if not hasattr(self, "variance_parameters_"):
             return None
         network, schedule = self._network(), self.schedule_
-        theta = network.unflatten(self.variance_parameters_)
+        apply = frozen(network, network.unflatten(self.variance_parameters_))
 
         def residual(x, t):
-            size = np.hypot(schedule.alpha(t), schedule.sigma(t))
-            found = network.apply(theta, x / size, t=schedule.log_snr(t), label=label)
-            return (schedule.sigma(t) / size) ** 2 * np.exp(found.astype(np.float64))
+            alpha, sigma = schedule.path(t)
+            size = np.hypot(alpha, sigma)
+            found = apply(x / size, schedule.log_snr(t), label)
+            return (sigma / size) ** 2 * np.exp(found.astype(np.float64))
 
         return residual
