@@ -170,10 +170,16 @@ def predictor(predict, kind, target, schedule):
     """
     for name in (kind, target):
         parts(name, schedule.t_max, schedule)  # of a known kind, or an error now
+    predict = checked_predict(predict)
+    return lambda x, t: convert(predict(x, t), kind, target, x, t, schedule)
+
+
+def checked_predict(predict):
+    """A predictor that raises a ValueError where the given one returns another shape, or NaN."""
     if not callable(predict):
         raise ValueError(f"predict must be a function of x and t, got {predict!r}")
 
-    def converted(x, t):
+    def checked(x, t):
         prediction = np.asarray(predict(x, t), dtype=float)
         if prediction.shape != x.shape:
             raise ValueError(
@@ -184,6 +190,6 @@ def predictor(predict, kind, target, schedule):
                 f"predict returned NaN or infinity at t = {float(np.min(t)):.4g}; where it starts "
                 f"from finite points, look at |x| <= {np.abs(x).max():.3g} there"
             )
-        return convert(prediction, kind, target, x, t, schedule)
+        return prediction
 
-    return converted
+    return checked

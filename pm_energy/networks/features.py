@@ -111,4 +111,4 @@ def one_a_row(name, values, n):
     """
     if values.shape not in ((), (n,)):
         raise ValueError(f"{name} must be a number or have shape ({n},), got {values.shape}")
-    return np.broadcast_to(values, (n,))
+    return values if values.ndim else np.broadcast_to(values, (n,))

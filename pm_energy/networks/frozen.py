@@ -9,9 +9,9 @@ from pm_energy.validate import numeric_array
 def frozen(network, theta):
     """A function of x, a time and labels that says what ``network.apply(theta, ...)`` does, sooner.
 
-    Parameters are checked and laid out once. What a time or a label that all rows have in common
-    adds to the first layer is added to its bias, so that it is not multiplied row by row; that
-    rounds in another order.
+    Parameters are checked and laid out once. What one time and one label, given as a float and an
+    int, add to the first layer for all rows is added to its bias, so that it is not multiplied row
+    by row; that rounds in another order.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ def frozen(network, theta):
     origin = np.zeros((1, n))
 
     def apply(x, t=None, label=None):
-        if np.ndim(t) or np.ndim(label):
+        if not (isinstance(t, float | None) and isinstance(label, int | None)):
             inputs = network.inputs(x, t, label, flat.dtype)
             return kernel.forward(inputs, flat, sizes, *rest)
-        extras = network.inputs(origin, t, label, flat.dtype)[:, n:]
+        extras = network.inputs(origin, t if t is None else [t], label, flat.dtype)[:, n:]
         x = np.ascontiguousarray(numeric_array("x", x), flat.dtype)
         if x.ndim != 2 or x.shape[1] != n:
             raise ValueError(f"x must have shape (N, {n}), got {x.shape}")
