@@ -129,11 +129,15 @@ def train_variance(
             bar.advance(f"loss {losses[i]:.4g}")
         else:
             done = n_steps
-    theta, mean, square, average = learner
+    theta, *moments, average = learner
     return Trained(
-        network.unflatten(theta), network.unflatten(average), np.append(run.losses, losses),
-        failure, (mean, square), run.n_steps + done,
-    )  # fmt: skip
+        theta=network.unflatten(theta),
+        average=network.unflatten(average),
+        losses=np.append(run.losses, losses),
+        failure=failure,
+        moments=tuple(moments),
+        n_steps=run.n_steps + done,
+    )
 
 
 def _batches(network, theta, x, levels, labels, drop_label, size):
@@ -143,6 +147,8 @@ def _batches(network, theta, x, levels, labels, drop_label, size):
         raise ValueError(f"x must have shape (N, {network.n_in}) with N > 0, got {x.shape}")
     if labels is not None:
         labels = checked_labels(labels, network.n_classes)
+        if labels.shape != (len(x),):
+            raise ValueError(f"labels must have shape ({len(x)},), got {labels.shape}")
     theta, table = network.flatten(theta).astype(np.float32), levels.table()
     extras = network.time_features, network.n_classes
     told = network.inputs(np.zeros((len(table), network.n_in)), levels.time if extras[0] else None)

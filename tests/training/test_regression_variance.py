@@ -122,12 +122,15 @@ def test_divergence_keeps_what_was_good():
     [
         ({"x": np.ones((3, 2))}, r"x must have shape \(N, 1\)"),
         ({"n_steps": 0}, "n_steps must be"),
-        ({"labels": [0, 1]}, "label must be from 0 to -1"),
+        ({"labels": [0, 2]}, "label must be from 0 to 1"),
+        ({"labels": [0, 1, 1]}, r"labels must have shape \(2,\)"),
     ],
 )
 def test_bad_input_is_named(options, message):
     options = {"x": np.ones((2, 1)), "n_steps": 3} | options
     x = options.pop("x")
     rng = np.random.default_rng(0)
+    network = MLP(1, 1, hidden=(), n_classes=2)
+    theta = network.init(rng)
     with pytest.raises(ValueError, match=message):
-        train_variance(LINE, line(0.0), line(0.0), x, score_levels(1.0), rng, **options)
+        train_variance(network, theta, theta, x, score_levels(1.0), rng, **options)
