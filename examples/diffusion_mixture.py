@@ -31,6 +31,7 @@ WEIGHTS, MEANS, WIDTHS = np.array([[0.2, 0.5, 0.3], [-4.0, 0.0, 3.0], [0.5, 0.4,
 LINE = DiffusedMixture(pme.GaussianMixtureEnergy(WEIGHTS, MEANS[:, None], WIDTHS**2), SCHEDULE)
 CALLS = {  # of the score, for n steps
     "ddpm": lambda n: n,
+    "residual": lambda n: n,
     "sde": lambda n: n,
     "pc": lambda n: 2 * n - 1,
     "ddim": lambda n: n,
@@ -39,6 +40,7 @@ CALLS = {  # of the score, for n steps
 }
 NAMES = {
     "ddpm": "DDPM",
+    "residual": "DDPM, best variance",
     "sde": "Euler-Maruyama",
     "pc": "predictor-corrector",
     "ddim": "DDIM",
@@ -70,9 +72,12 @@ def compare(draws, steps, seed, progressbar):
     with Progress(disable=not progressbar) as progress:
         task = progress.add_task("samplers", total=len(errors) * len(steps))
         for method, found in errors.items():
+            options = {"method": method}
+            if method == "residual":
+                options = {"method": "ddpm", "residual": LINE.data_variance}
             for n_steps in steps:
                 rng = np.random.default_rng((seed, n_steps))
-                x = sample(LINE.score, SCHEDULE, draws, 1, rng=rng, method=method, n_steps=n_steps)
+                x = sample(LINE.score, SCHEDULE, draws, 1, rng=rng, n_steps=n_steps, **options)
                 found.append(distance(x))
                 progress.advance(task)
     return errors
@@ -224,7 +229,7 @@ def draw_marginals(ax, times, runs):
 
 def draw_costs(ax, steps, errors, draws):
     """Error against evaluations of the score."""
-    for (method, found), marker in zip(errors.items(), "os^dvP", strict=True):
+    for (method, found), marker in zip(errors.items(), "oXs^dvP", strict=True):
         style = "--" if method in ("ddpm", "sde", "pc") else "-"
         ax.loglog([CALLS[method](n) for n in steps], found, style, marker=marker, ms=5,
                   label=NAMES[method])  # fmt: skip

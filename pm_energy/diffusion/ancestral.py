@@ -48,8 +48,7 @@ def posterior(schedule, s, t):
     """
     if not s < t:
         raise ValueError(f"s must be before t, got s = {s} and t = {t}")
-    alpha_s, sigma_s = schedule.alpha(s), schedule.sigma(s)
-    alpha_t, sigma_t = schedule.alpha(t), schedule.sigma(t)
+    (alpha_s, sigma_s), (alpha_t, sigma_t) = schedule.path(s), schedule.path(t)
     kept = alpha_t / alpha_s
     large = sigma_t**2 - kept**2 * sigma_s**2
     less = (sigma_s / sigma_t) ** 2
@@ -92,6 +91,72 @@ def reverse_variance(v, small, large):
     return np.power(large, v) * np.power(small, 1 - v)
 
 
+def step_variance(v, residual=None):
+    r"""The variance of steps back, by a share ``v`` or from what the prediction leaves open.
+
+    The mean :math:`a x_t + b \hat x_0` of a step has the error :math:`b (x_0 - \hat x_0)`, so the
+    best variance, by likelihood and by its moments, is
+    :math:`\tilde\beta + b^2 \langle (x_0 - \hat x_0)^2 \mid x_t \rangle` [1]_, for steps of any
+    length. Between modes it is above :math:`\beta`, in a narrow mode next to :math:`\tilde\beta`.
+
+    Parameters
+    ----------
+    v : float or callable
+        As of :func:`ddpm`; not looked at if there is a residual.
+    residual : callable, optional
+        As of :func:`ddpm`.
+
+    Returns
+    -------
+    callable
+        Of x, t and the results of :func:`posterior`: an array of shape () or (N, d).
+
+    Raises
+    ------
+    ValueError
+        If v is outside [0, 1], or, when called, a residual is not positive and finite.
+
+    Examples
+    --------
+    >>> from pm_energy.diffusion import VariancePreserving, posterior
+    >>> from pm_energy.diffusion.ancestral import step_variance
+    >>> schedule = VariancePreserving()
+    >>> back, step = step_variance(0.5, lambda x, t: schedule.sigma(t) ** 2), (0.4, 0.5)
+    >>> found = back(None, 0.5, *posterior(schedule, *step))  # of a standard normal
+    >>> print(abs(found / posterior(schedule, *step)[3] - 1) < 1e-12)
+    True
+
+    References
+    ----------
+    .. [1] Bao et al. (2022), "Estimating the optimal covariance with imperfect mean in diffusion
+       probabilistic models", ICML.
+    """
+    if residual is None:
+        share = v if callable(v) else in_interval("v", v, 0.0, 1.0)
+        return lambda x, t, of_x, of_data, small, large: reverse_variance(
+            share(x, t) if callable(share) else share, small, large
+        )
+    left = checked_residual(residual)
+    return lambda x, t, of_x, of_data, small, large: small + of_data**2 * left(x, t)
+
+
+def checked_residual(residual):
+    """A residual that raises a ValueError where it is not positive and finite."""
+    if not callable(residual):
+        raise ValueError(f"residual must be a function of x and t, got {residual!r}")
+
+    def checked(x, t):
+        left = np.asarray(residual(x, t), dtype=float)
+        if not ((left > 0) & np.isfinite(left)).all():
+            raise ValueError(
+                "residual must return positive finite numbers, mean squares of errors of the data; "
+                f"at t = {float(t):.4g} they are from {left.min():.3g} to {left.max():.3g}"
+            )
+        return left
+
+    return checked
+
+
 def ddpm(
     predict,
     schedule,
@@ -101,6 +166,7 @@ def ddpm(
     rng,
     kind="score",
     v=0.5,
+    residual=None,
     spacing="time",
     path=False,
     progressbar=False,
@@ -127,6 +193,11 @@ def ddpm(
         :func:`reverse_variance`. These err to either side, and their geometric mean, half-way, by
         less than the smaller one; with geometric noise its error is of second order. A function of
         x and t, such as a network's, returns v of shape () or (N, d).
+    residual : callable, optional
+        Instead of v: a function of x and t that returns the mean square of the error of the data
+        predicted from x, of shape () or (N, d). It makes the variance the best one for steps of any
+        length, see :func:`step_variance`; of normal data steps are then exact. An exact prediction
+        leaves the variance of the data given x, :meth:`DiffusedMixture.data_variance`.
     spacing : {"time", "log_snr"}
         What is equally spaced.
     path : bool
@@ -159,15 +230,15 @@ def ddpm(
     times = time_grid(schedule, n_steps, spacing)
     data = predictor(predict, kind, "data", schedule)
     x = checked_points("x", x)
-    share = v if callable(v) else in_interval("v", v, 0.0, 1.0)
+    variance = step_variance(v, residual)
 
     def step(i, x):
         t, s = times[i], times[i + 1]
-        of_x, of_data, small, large = posterior(schedule, s, t)
+        of_x, of_data, *bounds = posterior(schedule, s, t)
         mean = of_x * x + of_data * data(x, t)
         if s == 0:
             return mean
-        now = share(x, t) if callable(share) else share
-        return mean + np.sqrt(reverse_variance(now, small, large)) * rng.standard_normal(x.shape)
+        spread = np.sqrt(variance(x, t, of_x, of_data, *bounds))
+        return mean + spread * rng.standard_normal(x.shape)
 
     return walk(step, x, n_steps, path=path, progressbar=progressbar)

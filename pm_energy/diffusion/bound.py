@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pm_energy.diffusion.ancestral import posterior, reverse_variance
-from pm_energy.diffusion.checks import checked_points, in_interval
+from pm_energy.diffusion.ancestral import checked_residual, posterior, step_variance
+from pm_energy.diffusion.checks import checked_points
 from pm_energy.diffusion.predictions import predictor
 from pm_energy.diffusion.schedules import time_grid
 from pm_energy.validate import positive_int
@@ -55,6 +55,7 @@ def variational_bound(
     rng,
     kind="score",
     v=0.5,
+    residual=None,
     n_draws=1,
     spacing="log_snr",
 ):
@@ -65,7 +66,8 @@ def variational_bound(
        - KL\big(q(x_n | x_0) \,\|\, p(x_n)\big)
 
     Each term but the expectation over :math:`x_i` is in closed form. The last step to data is
-    :math:`N(\hat x_0, \sigma^2 / \alpha^2)`, which :func:`ddpm` draws without its noise.
+    :math:`N(\hat x_0, \sigma^2 / \alpha^2)`, or has the residual for its variance if there is one;
+    :func:`ddpm` draws it without its noise.
 
     Parameters
     ----------
@@ -81,6 +83,8 @@ def variational_bound(
         What ``predict`` predicts.
     v : float or callable
         Variance of steps back, as of :func:`ddpm`.
+    residual : callable, optional
+        Instead of v, as of :func:`ddpm`. Of all variances it gives the largest bound.
     n_draws : int
         Noisy points for each point and step.
     spacing : {"time", "log_snr"}
@@ -116,8 +120,8 @@ def variational_bound(
     data = predictor(predict, kind, "data", schedule)
     x = checked_points("x", x)
     n_draws = positive_int("n_draws", n_draws)
-    share = v if callable(v) else in_interval("v", v, 0.0, 1.0)
-    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    variance = step_variance(v, residual)
+    alpha, sigma = schedule.path(times)
 
     def noisy(i):
         """Draws at time i, all in one batch, and the errors of the data predicted from them."""
@@ -125,16 +129,18 @@ def variational_bound(
         point = (alpha[i] * x + sigma[i] * noise).reshape(-1, x.shape[1])
         return point, (data(point, times[i]) - np.tile(x, (n_draws, 1))) ** 2
 
-    variance = (sigma[1] / alpha[1]) ** 2
-    square = noisy(1)[1].sum(axis=1) / variance
-    log_density = -0.5 * (square + x.shape[1] * np.log(2 * np.pi * variance))
+    point, square = noisy(1)
+    last = (sigma[1] / alpha[1]) ** 2
+    if residual is not None:
+        last = checked_residual(residual)(point, times[1])
+    log_density = -0.5 * (square / last + np.log(2 * np.pi * last)).sum(axis=1)
     reconstruction = log_density.reshape(n_draws, -1)
     path = np.empty((n_steps - 1, *reconstruction.shape))
     for i in range(2, n_steps + 1):
-        _, of_data, small, large = posterior(schedule, times[i - 1], times[i])
+        step = posterior(schedule, times[i - 1], times[i])
+        _, of_data, small, _ = step
         point, square = noisy(i)
-        now = share(point, times[i]) if callable(share) else share
-        ratio = small / reverse_variance(now, small, large)  # of true and the model's variance
+        ratio = small / variance(point, times[i], *step)  # of true and the model's variance
         divergence = 0.5 * (ratio - 1 - np.log(ratio) + of_data**2 * square * ratio / small)
         path[i - 2] = divergence.sum(axis=1).reshape(n_draws, -1)
     by_draw = reconstruction - path.sum(axis=0)

@@ -15,6 +15,8 @@ def checked_time(name, t, *, with_zero=False):
     ValueError
         If a time is NaN or outside.
     """
+    if isinstance(t, float) and (0 < t <= 1 or (with_zero and t == 0)):
+        return np.float64(t)  # of samplers, which ask many times a step
     t = numeric_array(name, t).astype(float)
     inside = ((t >= 0) if with_zero else (t > 0)) & (t <= 1)
     if not inside.all():

@@ -1,10 +1,12 @@
 """DDIM: the same marginals with less noise on the way, none at all, or backwards."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from pm_energy.diffusion.ancestral import posterior
 from pm_energy.diffusion.checks import checked_points, in_interval, non_negative_int
-from pm_energy.diffusion.predictions import predictor
+from pm_energy.diffusion.predictions import checked_predict, factors, predictor
 from pm_energy.diffusion.schedules import time_grid
 from pm_energy.diffusion.walk import walk
 
@@ -72,20 +74,24 @@ def ddim(
     .. [1] Song, Meng & Ermon (2021), "Denoising diffusion implicit models", ICLR.
     """
     times = time_grid(schedule, n_steps, spacing)
-    data = predictor(predict, kind, "data", schedule)
+    predict = checked_predict(predict)
+    of_x, of_prediction = factors(kind, "data", times[:-1], schedule)
     x = checked_points("x", x)
     eta = in_interval("eta", eta, 0.0, 1.0)
     if eta and rng is None:
         raise ValueError("eta > 0 adds noise: pass rng=np.random.default_rng(seed)")
-    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    alpha, sigma = schedule.path(times)
+    spread = np.zeros(n_steps)
+    if eta:
+        spread = [eta * np.sqrt(posterior(schedule, s, t)[2]) for t, s in pairwise(times)]
+    # of the noise (x - alpha_t data) / sigma_t is kept what is not drawn anew
+    kept = np.sqrt(np.maximum(sigma[1:] ** 2 - np.square(spread), 0.0)) / sigma[:-1]
+    of_data = alpha[1:] - kept * alpha[:-1]
+    of_x, of_prediction = kept + of_data * of_x, of_data * of_prediction
 
     def step(i, x):
-        found = data(x, times[i])
-        noise = (x - alpha[i] * found) / sigma[i]
-        variance = eta**2 * posterior(schedule, times[i + 1], times[i])[2]
-        kept = np.sqrt(np.maximum(sigma[i + 1] ** 2 - variance, 0.0))
-        x = alpha[i + 1] * found + kept * noise
-        return x + np.sqrt(variance) * rng.standard_normal(x.shape) if variance else x
+        x = of_x[i] * x + of_prediction[i] * predict(x, times[i])
+        return x + spread[i] * rng.standard_normal(x.shape) if spread[i] else x
 
     return walk(step, x, n_steps, path=path, progressbar=progressbar)
 
@@ -157,7 +163,7 @@ def ddim_inversion(
     noise = predictor(predict, kind, "noise", schedule)
     x = checked_points("x", x)
     refine = non_negative_int("refine", refine)
-    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    alpha, sigma = schedule.path(times)
 
     def step(i, x):
         # there is no noise to be predicted at t = 0: the first step takes that of t_min

@@ -73,7 +73,7 @@ def dpm_solver(
     times = time_grid(schedule, n_steps, spacing)
     data = predictor(predict, kind, "data", schedule)
     x = checked_points("x", x)
-    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    alpha, sigma = schedule.path(times)
     half_log_snr = 0.5 * schedule.log_snr(times[:-1])
     last = None
 

@@ -167,7 +167,7 @@ def annealed_langevin(
     x = checked_points("x", x)
     steps_per_level = positive_int("steps_per_level", steps_per_level)
     step = in_interval("step", step, 0.0, 2.0, open_below=True)
-    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    alpha, sigma = schedule.path(times)
 
     def level(i, x):
         for _ in range(steps_per_level):

@@ -67,15 +67,12 @@ class DiffusedMixture:
     def _components(self, x, t):
         """Log of weight times density (N, k), its gradient and the variances, along own axes."""
         x, t = checked_points("x", x), checked_time("t", t, with_zero=True)
-        alpha, sigma = (value.reshape(-1, 1, 1) for value in self._path(t))
+        alpha, sigma = (value.reshape(-1, 1, 1) for value in self.schedule.path(t))
         variances = alpha**2 * self._variances + sigma**2  # (N or 1, k, d)
         delta = np.einsum("nd,kde->nke", x, self._axes) - alpha * self._means
         pull = -delta / variances
         log_det = np.log(2 * np.pi * variances).sum(axis=-1)
         return self._log_weights + 0.5 * ((pull * delta).sum(axis=-1) - log_det), pull, variances
-
-    def _path(self, t):
-        return self.schedule.alpha(t), self.schedule.sigma(t)
 
     def log_density(self, x, t=0.0):
         """Log-density at times in [0, 1], shape (N,)."""
@@ -107,6 +104,19 @@ class DiffusedMixture:
     def data(self, x, t):
         """Mean of the data given noisy points at times in (0, 1], by Tweedie; shape (N, d)."""
         return self.predict("data")(x, t)
+
+    def data_variance(self, x, t):
+        """Variance of each feature of the data given noisy points at times in (0, 1], (N, d)."""
+        t = checked_time("t", t)
+        joint, pull, variances = self._components(x, t)
+        share = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        alpha, sigma = (value.reshape(-1, 1, 1) for value in self.schedule.path(t))
+        # mean and variance within each component, from along its axes to those of x
+        means = np.einsum("nke,kde->nkd", self._means - alpha * self._variances * pull, self._axes)
+        within = np.einsum("nke,kde->nkd", sigma**2 * self._variances / variances, self._axes**2)
+        mean = np.einsum("nk,nkd->nd", share, means)
+        between = (means - mean[:, None]) ** 2
+        return np.einsum("nk,nkd->nd", share, within + between)
 
     def draw(self, rng, n, t=0.0):
         """Draw n independent points at one time in [0, 1], shape (n, d)."""

@@ -52,14 +52,17 @@ def parts(kind, t, schedule):
     -1.0 1.0
     """
     t = checked_time("t", t)
-    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-    zero, one = np.zeros_like(t), np.ones_like(t)
+    return _parts(kind, t, schedule, *schedule.path(t))
+
+
+def _parts(kind, t, schedule, alpha, sigma):
+    zero = 0.0 * t
     if kind == "score":
-        return zero, -one / sigma
+        return zero, -1 / sigma
     if kind == "noise":
-        return zero, one
+        return zero, zero + 1.0
     if kind == "data":
-        return one, zero
+        return zero + 1.0, zero
     if kind == "velocity":
         return schedule.rates(t)
     if kind == "v":
@@ -88,12 +91,12 @@ def factors(source, target, t, schedule):
         asks for: noise does not tell the data where alpha = 0.
     """
     t = checked_time("t", t)
-    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-    data, noise = parts(source, t, schedule)
-    wanted_data, wanted_noise = parts(target, t, schedule)
+    alpha, sigma = schedule.path(t)
+    data, noise = _parts(source, t, schedule, alpha, sigma)
+    wanted_data, wanted_noise = _parts(target, t, schedule, alpha, sigma)
     cross = wanted_data * noise - wanted_noise * data
     if not cross.any():  # the same but for a factor: noise and score, for which alpha may be 0
-        return np.zeros_like(t), (wanted_data * data + wanted_noise * noise) / (data**2 + noise**2)
+        return 0.0 * t, (wanted_data * data + wanted_noise * noise) / (data**2 + noise**2)
     det = alpha * noise - sigma * data  # of the equations for x and for the source
     if not det.all():
         raise ValueError(
@@ -167,10 +170,16 @@ def predictor(predict, kind, target, schedule):
     """
     for name in (kind, target):
         parts(name, schedule.t_max, schedule)  # of a known kind, or an error now
+    predict = checked_predict(predict)
+    return lambda x, t: convert(predict(x, t), kind, target, x, t, schedule)
+
+
+def checked_predict(predict):
+    """A predictor that raises a ValueError where the given one returns another shape, or NaN."""
     if not callable(predict):
         raise ValueError(f"predict must be a function of x and t, got {predict!r}")
 
-    def converted(x, t):
+    def checked(x, t):
         prediction = np.asarray(predict(x, t), dtype=float)
         if prediction.shape != x.shape:
             raise ValueError(
@@ -181,6 +190,6 @@ def predictor(predict, kind, target, schedule):
                 f"predict returned NaN or infinity at t = {float(np.min(t)):.4g}; where it starts "
                 f"from finite points, look at |x| <= {np.abs(x).max():.3g} there"
             )
-        return convert(prediction, kind, target, x, t, schedule)
+        return prediction
 
-    return converted
+    return checked

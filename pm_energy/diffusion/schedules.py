@@ -43,13 +43,17 @@ class NoiseSchedule(ABC):
     def _time(self, ratio):
         """Time at which sigma / alpha equals ``ratio``."""
 
+    def path(self, t):
+        """Alpha and sigma at times in [0, 1]: what is left of the data, and the noise."""
+        return self._path(checked_time("t", t, with_zero=True))
+
     def alpha(self, t):
         """What is left of the data at times in [0, 1]."""
-        return self._path(checked_time("t", t, with_zero=True))[0]
+        return self.path(t)[0]
 
     def sigma(self, t):
         """Standard deviation of the noise at times in [0, 1]."""
-        return self._path(checked_time("t", t, with_zero=True))[1]
+        return self.path(t)[1]
 
     def rates(self, t):
         """Derivatives of alpha and of sigma at times in (0, 1]."""

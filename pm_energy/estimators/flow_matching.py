@@ -97,6 +97,6 @@ class FlowMatching(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstimator):
     def _path(self):
         return "straight", "velocity", self.coupling
 
-    def _sampling(self):
+    def _sampling(self, label):
         # on a straight path DDIM without noise is Euler's rule
         return {"ode": "ode", "euler": "ddim"}[self.sampler], {"n_steps": self.n_steps}

@@ -104,6 +104,6 @@ class NoiseConditionalScore(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstima
     def _path(self):
         return "ve", "noise", "independent"
 
-    def _sampling(self):
+    def _sampling(self, label):
         options = {"steps_per_level": self.steps_per_level, "step": self.step}
         return "langevin", {"n_steps": self.n_levels, **options}

@@ -82,35 +82,48 @@ def learn_network(settings, network, schedule, kind, x, labels, start, rng, n_st
     failure : str
         Empty, or at which step the loss was not finite.
     """
-    levels = path_levels(schedule, kind, scaled=True)
-    levels = replace(levels, time=schedule.log_snr(levels.time))
-    if start is None:
-        start = network.init(rng)
-    else:
-        start = Trained(
-            network.unflatten(start["theta"]), network.unflatten(start["average"]),
-            start["losses"], "", (start["mean"], start["square"]), start["n_steps"],
-        )  # fmt: skip
-    if n_steps is None:
-        n_steps, rates = -(-len(x) // settings.batch_size), settings.learning_rate
-    else:
-        rates = make_schedule("cosine", settings.learning_rate, n_steps)
+    n_steps, rates = steps_and_rates(settings, len(x), n_steps)
     found = train(
-        network, start, x, levels, rng, n_steps=n_steps, batch_size=settings.batch_size,
+        network, network.init(rng) if start is None else resumed(network, start), x,
+        told_levels(schedule, kind), rng, n_steps=n_steps, batch_size=settings.batch_size,
         rates=rates, keep=settings.ema, labels=labels, drop_label=UNLABELLED,
         coupling=settings._made["coupling"], progress=bool(settings.verbose),
     )  # fmt: skip
-    average = network.flatten(found.average)
-    state = {
-        "rng": rng,
+    state = {"rng": rng, **state_of(network, found)}
+    return state["average"], state, found.losses, found.failure
+
+
+def told_levels(schedule, kind):
+    """Levels of noise of which networks are told the log SNR."""
+    levels = path_levels(schedule, kind, scaled=True)
+    return replace(levels, time=schedule.log_snr(levels.time))
+
+
+def steps_and_rates(settings, n_rows, n_steps):
+    """Steps with a rate that falls to zero; for None one pass over the rows at a constant one."""
+    if n_steps is None:
+        return -(-n_rows // settings.batch_size), settings.learning_rate
+    return n_steps, make_schedule("cosine", settings.learning_rate, n_steps)
+
+
+def resumed(network, state):
+    """The run that ended in a state."""
+    return Trained(
+        network.unflatten(state["theta"]), network.unflatten(state["average"]), state["losses"],
+        "", (state["mean"], state["square"]), state["n_steps"],
+    )  # fmt: skip
+
+
+def state_of(network, found):
+    """What a file holds of a run that goes on."""
+    return {
         "theta": network.flatten(found.theta),
-        "average": average,
+        "average": network.flatten(found.average),
         "mean": found.moments[0],
         "square": found.moments[1],
         "n_steps": int(found.n_steps),
         "losses": found.losses,
     }
-    return average, state, found.losses, found.failure
 
 
 def scales(x, scaling):

@@ -16,6 +16,7 @@ from pm_energy.estimators.noise_learning import (
     read_classes,
     scales,
 )
+from pm_energy.estimators.noise_variance import learn_variance
 from pm_energy.kernels.mlp_activations import ACTIVATIONS
 
 POSITIVE = Interval(Integral, 1, None, closed="left")
@@ -116,13 +117,32 @@ class NoiseMixin:
         )
         self.history_ = {"loss": losses}
         self.n_iter_ = len(losses)
+        if self._made.get("variance"):
+            failure = self._learn_variance(x, label, rng, n_steps) or failure
         if failure:
             warn(f"learning diverged: {failure}. Lower learning_rate")
         return self
 
+    def _learn_variance(self, x, label, rng, n_steps):
+        """Learn what the network leaves open; return what went wrong, if anything."""
+        self.variance_parameters_, self._variance_state, losses, failure = learn_variance(
+            self, self._network(), self.schedule_, self.parameters_, x, label,
+            getattr(self, "_variance_state", None), rng, n_steps,
+        )  # fmt: skip
+        # curves of one length, whichever was cut short
+        lost = self.n_iter_ - len(losses)
+        self.history_ = {
+            "loss": np.pad(self.history_["loss"], (0, max(-lost, 0)), constant_values=np.nan),
+            "variance_loss": np.pad(losses, (0, max(lost, 0)), constant_values=np.nan),
+        }
+        return failure
+
     def _begin(self, X, names):
         """Forget an earlier fit, and keep what the network is made of."""
-        for name in ("classes_", "sigmas_", "encoder_", "parameters_"):
+        for name in (
+            "classes_", "sigmas_", "encoder_", "parameters_", "variance_parameters_",
+            "_variance_state",
+        ):  # fmt: skip
             if hasattr(self, name):
                 delattr(self, name)
         if names is not None:
@@ -138,6 +158,7 @@ class NoiseMixin:
             "activation": self.activation,
             "time_features": int(self.time_features),
             "n_classes": 0 if names is None else len(names),
+            "variance": bool(getattr(self, "learn_variance", False)),
             "dtype": X.dtype.name,
         }
 

@@ -17,6 +17,7 @@ from pm_energy.estimators.noise_learning import (
     make_network,
     read_time,
 )
+from pm_energy.networks import frozen
 from pm_energy.validate import positive_int
 
 NO_ENERGY = (
@@ -27,7 +28,8 @@ FEW = 8  # features, up to which the trace of a Jacobian is exact
 PROBES = 16
 
 
-def _of_the_data(estimator):
+def of_the_data(estimator):
+    """Whether queries about X are answered, for ``available_if``."""
     if estimator.encoder is not None:
         raise AttributeError("with an encoder there is noise on codes only, not on X")
     return True
@@ -36,11 +38,12 @@ def _of_the_data(estimator):
 class NoiseQueries:
     """Mixin of estimators that have learned by :class:`NoiseMixin`.
 
-    They say how draws are made by ``_sampling()``: a method, and what it takes.
+    They say how draws are made by ``_sampling(label)``: a method, and what it takes.
     """
 
     _dims: ClassVar[dict[str, tuple[str, ...]]] = {
         "parameters_": ("parameter",),
+        "variance_parameters_": ("parameter",),
         "mean_": ("feature",),
         "scale_": ("feature",),
         "classes_": ("class",),
@@ -80,8 +83,9 @@ class NoiseQueries:
         """
         check_is_fitted(self)
         n = positive_int("n_samples", n_samples)
-        method, options = self._sampling()
-        predict = self._predictor(self._labels(y, n), getattr(self, "guidance", 1.0))
+        label = self._labels(y, n)
+        method, options = self._sampling(label)
+        predict = self._predictor(label, getattr(self, "guidance", 1.0))
         with threadpool_limits(1, user_api="blas"):  # whose threads take longer over so little
             draws = sample(
                 predict, self.schedule_, n, len(self.mean_), rng=generator(random_state),
@@ -92,7 +96,7 @@ class NoiseQueries:
             x = self._encoder().inverse_transform(x)
         return x.astype(self._made["dtype"])
 
-    @available_if(_of_the_data)
+    @available_if(of_the_data)
     def score_field(self, X, t=None, y=None, *, sigma=None):
         """Return the score of the data with noise at the rows of X: the gradient of log p.
 
@@ -115,7 +119,7 @@ class NoiseQueries:
         alpha = float(self.schedule_.alpha(t))
         return alpha / self.scale_ * self._predict_kind("score", alpha * x, t, y)
 
-    @available_if(_of_the_data)
+    @available_if(of_the_data)
     def denoise(self, X, sigma, y=None):
         r"""Return the mean of the data given X, by Tweedie's formula.
 
@@ -136,7 +140,7 @@ class NoiseQueries:
         data = self._predict_kind("data", float(self.schedule_.alpha(t)) * x, t, y)
         return (data * self.scale_ + self.mean_).astype(self._made["dtype"])
 
-    @available_if(_of_the_data)
+    @available_if(of_the_data)
     def score_samples(self, X, y=None, *, probes="auto"):
         """Return the log-density of the rows of X, by the ODE of the probability flow.
 
@@ -172,7 +176,7 @@ class NoiseQueries:
                 )
         return log_density - np.log(self.scale_).sum()
 
-    @available_if(_of_the_data)
+    @available_if(of_the_data)
     def score(self, X, y=None):
         """Return the mean log-density of the rows of X; y is used if labels were learned."""
         y = y if hasattr(self, "classes_") else None
@@ -184,7 +188,7 @@ class NoiseQueries:
         theta = network.unflatten(self.parameters_.astype(np.float64))
 
         def jacobian(x, t, v):
-            by = 1 / np.hypot(schedule.alpha(t), schedule.sigma(t))
+            by = 1 / np.hypot(*schedule.path(t))
             t = schedule.log_snr(t)
             out, _, product = network.vector_jacobian(theta, by * x, v, t=t, label=code)
             return out, by * product
@@ -194,11 +198,10 @@ class NoiseQueries:
     def _predictor(self, label, guidance=1.0):
         """What the network says of points and a time, in units of ``scale_``."""
         network, schedule = self._network(), self.schedule_
-        theta = network.unflatten(self.parameters_)
+        apply = frozen(network, network.unflatten(self.parameters_))
 
         def predict(x, t, label=label):
-            by = 1 / np.hypot(schedule.alpha(t), schedule.sigma(t))
-            return network.apply(theta, by * x, t=schedule.log_snr(t), label=label)
+            return apply(x / np.hypot(*schedule.path(t)), schedule.log_snr(t), label)
 
         if label is None or guidance == 1:
             return predict

@@ -9,6 +9,7 @@ References
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import pytensor.tensor as pt
@@ -50,9 +51,14 @@ def time_waves(t, n_features, time_range, dtype):
     """
     xp = pt if isinstance(t, Variable) else np
     low, high = time_range
-    turns = 2 * math.pi * np.geomspace(*CYCLES, n_features // 2) / (high - low)
+    turns = _turns(n_features // 2, high - low)
     phase = (t.astype("float64")[:, None] - low) * turns  # float32 would blur the fast waves
     return xp.concatenate([xp.sin(phase), xp.cos(phase)], axis=1).astype(dtype)
+
+
+@cache
+def _turns(n_waves, span):
+    return 2 * math.pi * np.geomspace(*CYCLES, n_waves) / span
 
 
 def one_hot(label, n_classes, dtype):
@@ -105,4 +111,4 @@ def one_a_row(name, values, n):
     """
     if values.shape not in ((), (n,)):
         raise ValueError(f"{name} must be a number or have shape ({n},), got {values.shape}")
-    return np.broadcast_to(values, (n,))
+    return values if values.ndim else np.broadcast_to(values, (n,))

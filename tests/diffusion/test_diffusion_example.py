@@ -15,6 +15,7 @@ def test_samplers_come_near_and_only_annealing_finds_all_modes(tmp_path):
         # the chance distance of 1,000 draws is .087 with a probability of 1e-6, .03 of it bias
         assert many < 0.12, method
         assert few > many, method
+    assert result["errors"]["residual"][0] < 0.8 * result["errors"]["ddpm"][0]
     assert result["shares"]["plain"][0] > 0.95
     # binomial, 5 standard errors of 500 chains at the largest weight, and .03 of bias
     assert np.abs(result["shares"]["annealed"] - result["weights"]).max() < 0.13

@@ -155,6 +155,26 @@ def test_the_smaller_variance_is_exact_for_data_in_one_point():
         assert variance < 1e-18
 
 
+@every
+@pytest.mark.parametrize("n_steps", [2, 3, 10])
+@pytest.mark.parametrize(("share", "is_right"), [(1.0, True), (0.8, False)])
+def test_steps_of_any_length_are_exact_with_the_residual_of_normal_data(
+    name, n_steps, share, is_right
+):
+    """Then p(x_s | x_t) is normal, and the chain ends in the law of E[x_0 | x_t] at t_min."""
+    schedule = SCHEDULES[name]
+
+    def residual(x, t):
+        noise = (schedule.sigma(t) / schedule.alpha(t)) ** 2
+        return share * VARIANCE * noise / (VARIANCE + noise)
+
+    mean, variance = true_moments(ddpm, schedule, n_steps, n_steps - 1, residual=residual)
+    left = schedule.alpha(schedule.t_min) ** 2 * VARIANCE
+    limit = VARIANCE * left / (left + schedule.sigma(schedule.t_min) ** 2)
+    assert mean == pytest.approx(MEAN, abs=1e-7)  # points are divided by alpha, .001 at first
+    assert (variance == pytest.approx(limit, abs=1e-6)) == is_right
+
+
 def test_a_table_of_betas_walks_ddpms_own_chain():
     schedule = StepwiseVP(np.linspace(1e-3, 0.2, 30))
     start, rng = np.ones((1, 1)), np.random.default_rng(3)
