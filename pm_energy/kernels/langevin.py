@@ -19,11 +19,11 @@ References
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import float64, njit, uint64
 
 from pm_energy.kernels.exponential import exp_double
 from pm_energy.kernels.langevin_lanes import pick
-from pm_energy.kernels.langevin_noise import fill_normals, noise_buffers
+from pm_energy.kernels.langevin_noise import fill_normals, noise_buffer
 from pm_energy.kernels.native import call_native
 from pm_energy.kernels.random import LANES, fill_words, seed_words
 
@@ -81,63 +81,72 @@ def langevin_moves(rng, density, chains, method, beta, friction, n_records, thin
 
 def make_buffers(d, n_chains):
     """Return buffers for d * n_chains normal numbers and for n_chains uniform ones."""
-    return *noise_buffers(d * n_chains), np.empty(-(-n_chains // LANES) * LANES, np.uint64)
+    return noise_buffer(d * n_chains), np.empty(-(-n_chains // LANES) * LANES, np.uint64)
 
 
 @_compiled
 def _move_native(
     words, buffers, address, table, chains, method, beta, friction, thin, record, acceptance
 ):
-    raw, noise, uniform = buffers
+    noise, uniform = buffers
     x, velocity, tuning = chains
     d, n_chains = x.shape
     n = d * n_chains
-    state, out = np.empty(table[0]), np.empty(2 + table[0])
+    state, out = _on_cache_lines(table[0], 0), _on_cache_lines(2 + table[0], 2)
     y, score = state[:n].reshape(d, n_chains), out[2 : 2 + n].reshape(d, n_chains)
-    log_p = out[2 + n :]  # of no length where nobody asked for it
+    log_p = out[2 + n : 2 + n + n_chains]  # means nothing where nobody asked for it
     y[:] = x
+    flat_y, flat_velocity, flat_score = y.reshape(-1), velocity.reshape(-1), score.reshape(-1)
     call_native(address, state, beta, table, out)
     score_x, log_p_x = score.copy(), log_p.copy()
     for r in range(len(record)):
         for _ in range(thin):
-            fill_normals(words, raw, noise)
-            propose(method, y, velocity, score, noise, tuning[0], friction)
+            fill_normals(words, noise)
+            propose(method, flat_y, flat_velocity, flat_score, noise, tuning[0], friction)
             call_native(address, state, beta, table, out)
             if method == ADJUSTED:
                 fill_words(words, uniform)
                 accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
             elif method == UNDERDAMPED:
-                kick(velocity, score, tuning[0])
+                kick(flat_velocity, flat_score, tuning[0])
         record[r] = y
     x[:] = y
     acceptance /= thin
 
 
+@njit(forceinline=True)
+def _on_cache_lines(n, place):
+    """An array whose element ``place`` starts a cache line: vectors across two take longer."""
+    buffer = np.empty(n + 8)
+    first = (-(buffer.ctypes.data // 8 + place)) % 8
+    return buffer[first : first + n]
+
+
 def _move_called(words, buffers, density, chains, method, beta, friction, thin, record, acceptance):
     """The same with a density that Python evaluates."""
-    raw, noise, uniform = buffers
+    noise, uniform = buffers
     x, velocity, tuning = chains
     y = x.copy()
     score, log_p = density(y, beta)
     score_x, log_p_x = score.copy(), log_p.copy()
     for r in range(len(record)):
         for _ in range(thin):
-            _draw(words, raw, noise)
-            propose(method, y, velocity, score, noise, tuning[0], friction)
+            _draw(words, noise)
+            propose(method, y.ravel(), velocity.ravel(), score.ravel(), noise, tuning[0], friction)
             score, log_p = density(y, beta)
             if method == ADJUSTED:
                 _draw_words(words, uniform)
                 accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
             elif method == UNDERDAMPED:
-                kick(velocity, score, tuning[0])
+                kick(velocity.ravel(), score.ravel(), tuning[0])
         record[r] = y
     x[:] = y
     acceptance /= thin
 
 
 @_compiled
-def _draw(words, raw, noise):
-    fill_normals(words, raw, noise)
+def _draw(words, noise):
+    fill_normals(words, noise)
 
 
 @_compiled
@@ -158,11 +167,10 @@ def propose(method, y, velocity, score, noise, step, friction):
     Parameters
     ----------
     method : int
-    y, velocity, score : ndarray, shape (d, B)
+    y, velocity, score : ndarray, shape (d * B,)
     noise : ndarray, shape (>= d * B,)
     step, friction : float
     """
-    y, velocity, score = y.reshape(-1), velocity.reshape(-1), score.reshape(-1)
     if method == UNDERDAMPED:
         keep = np.exp(-friction * step)
         spread = np.sqrt(-np.expm1(-2.0 * friction * step))
@@ -179,7 +187,6 @@ def propose(method, y, velocity, score, noise, step, friction):
 @_compiled
 def kick(velocity, score, step):
     """End an underdamped move: half a time step of force."""
-    velocity, score = velocity.reshape(-1), score.reshape(-1)
     for i in range(uint64(velocity.size)):
         velocity[i] += _drift(score[i], step)
 
@@ -211,8 +218,9 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
     for i in range(d):
         there, here, z = score[i], score_x[i], noise[i * n_chains : (i + 1) * n_chains]
         for c in range(lanes):
-            back = z[c] + _drift(here[c], step) + _drift(there[c], step)  # minus the noise back
-            log_ratio[c] += 0.5 * (z[c] * z[c] - back * back)
+            forth = float64(z[c])
+            back = forth + _drift(here[c], step) + _drift(there[c], step)  # minus the noise back
+            log_ratio[c] += 0.5 * (forth * forth - back * back)
     for c in range(lanes):
         bounded = pick(log_ratio[c] > -708.0, log_ratio[c], -708.0)  # where it is NaN, too
         log_ratio[c] = exp_double(pick(bounded < 0.0, bounded, 0.0))

@@ -20,7 +20,8 @@ PARTS = 10  # of tuning and of drawing, after which progress is shown
 def block_size(chains, d):
     """Return how many chains make a block, which must not depend on the number of threads."""
     most = int(np.clip(NUMBERS // d, LEAST, MOST))
-    return -(-chains // -(-chains // most))
+    size = -(-chains // -(-chains // most))
+    return size if size < 64 else -(-size // 8) * 8  # rows of blocks start cache lines
 
 
 @dataclass(frozen=True)
