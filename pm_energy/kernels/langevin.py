@@ -68,15 +68,18 @@ def langevin_moves(rng, density, chains, method, beta, friction, n_records, thin
         Mean acceptance probability of adjusted moves; zero of others.
     """
     d, n_chains = chains.x.shape
-    record, acceptance = np.empty((n_records, d, n_chains)), np.zeros((n_records, n_chains))
+    record, acceptance = np.empty((n_records, d * n_chains)), np.zeros((n_records, n_chains))
     words, buffers = seed_words(rng, LANES), make_buffers(d, n_chains)
     if density.address is None:
         _move_called(words, buffers, density, chains, method, beta, friction, thin, record,
                      acceptance)  # fmt: skip
+    elif method == ADJUSTED:
+        _move_adjusted(words, *buffers, density.address, density.table, chains.x, chains.tuning,
+                       beta, thin, record, acceptance)  # fmt: skip
     else:
-        _move_native(words, buffers, density.address, density.table, chains, method, beta, friction,
-                     thin, record, acceptance)  # fmt: skip
-    return record, acceptance
+        _move_freely(words, buffers[0], density.address, density.table, chains, method, beta,
+                     friction, thin, record)  # fmt: skip
+    return record.reshape(n_records, d, n_chains), acceptance / thin
 
 
 def make_buffers(d, n_chains):
@@ -85,33 +88,48 @@ def make_buffers(d, n_chains):
 
 
 @_compiled
-def _move_native(
-    words, buffers, address, table, chains, method, beta, friction, thin, record, acceptance
-):
-    noise, uniform = buffers
-    x, velocity, tuning = chains
-    d, n_chains = x.shape
-    n = d * n_chains
+def _move_freely(words, noise, address, table, chains, method, beta, friction, thin, record):
+    x, velocity, step = chains.x.reshape(-1), chains.velocity.reshape(-1), chains.tuning[0]
     state, out = _on_cache_lines(table[0], 0), _on_cache_lines(2 + table[0], 2)
-    y, score = state[:n].reshape(d, n_chains), out[2 : 2 + n].reshape(d, n_chains)
-    log_p = out[2 + n : 2 + n + n_chains]  # means nothing where nobody asked for it
-    y[:] = x
-    flat_y, flat_velocity, flat_score = y.reshape(-1), velocity.reshape(-1), score.reshape(-1)
+    y, score = state[: x.size], out[2 : 2 + x.size]
+    _copy(x, y)
+    call_native(address, state, beta, table, out)
+    for r in range(len(record)):
+        for _ in range(thin):
+            fill_normals(words, noise)
+            propose(method, y, velocity, score, noise, step, friction)
+            call_native(address, state, beta, table, out)
+            if method == UNDERDAMPED:
+                kick(velocity, score, step)
+        _copy(y, record[r])
+    _copy(y, x)
+
+
+@_compiled
+def _move_adjusted(
+    words, noise, uniform, address, table, chains_x, tuning, beta, thin, record, acceptance
+):
+    x, n_chains = chains_x.reshape(-1), chains_x.shape[1]
+    state, out = _on_cache_lines(table[0], 0), _on_cache_lines(2 + table[0], 2)
+    y, score, log_p = state[: x.size], out[2 : 2 + x.size], out[2 + x.size :][:n_chains]
+    _copy(x, y)
     call_native(address, state, beta, table, out)
     score_x, log_p_x = score.copy(), log_p.copy()
     for r in range(len(record)):
         for _ in range(thin):
             fill_normals(words, noise)
-            propose(method, flat_y, flat_velocity, flat_score, noise, tuning[0], friction)
+            propose(ADJUSTED, y, y, score, noise, tuning[0], 0.0)
             call_native(address, state, beta, table, out)
-            if method == ADJUSTED:
-                fill_words(words, uniform)
-                accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
-            elif method == UNDERDAMPED:
-                kick(flat_velocity, flat_score, tuning[0])
-        record[r] = y
-    x[:] = y
-    acceptance /= thin
+            fill_words(words, uniform)
+            accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
+        _copy(y, record[r])
+
+
+@njit(forceinline=True)
+def _copy(source, target):
+    """In a loop: to assign an array to a part of another takes a second more to compile."""
+    for i in range(uint64(source.size)):
+        target[i] = source[i]
 
 
 @njit(forceinline=True)
@@ -136,12 +154,12 @@ def _move_called(words, buffers, density, chains, method, beta, friction, thin, 
             score, log_p = density(y, beta)
             if method == ADJUSTED:
                 _draw_words(words, uniform)
-                accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
+                accept(x.ravel(), score_x.ravel(), log_p_x, y.ravel(), score.ravel(), log_p, noise,
+                       uniform, tuning, acceptance[r])  # fmt: skip
             elif method == UNDERDAMPED:
                 kick(velocity.ravel(), score.ravel(), tuning[0])
-        record[r] = y
+        record[r] = y.ravel()
     x[:] = y
-    acceptance /= thin
 
 
 @_compiled
@@ -160,7 +178,7 @@ def _drift(score, step):
     return max(min(0.5 * step * score, LONGEST), -LONGEST)
 
 
-@_compiled
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def propose(method, y, velocity, score, noise, step, friction):
     """Make a move, in place, up to where the score at the new state is needed.
 
@@ -184,7 +202,7 @@ def propose(method, y, velocity, score, noise, step, friction):
             y[i] += step * (_drift(score[i], step) + noise[i])
 
 
-@_compiled
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def kick(velocity, score, step):
     """End an underdamped move: half a time step of force."""
     for i in range(uint64(velocity.size)):
@@ -201,7 +219,7 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
 
     Parameters
     ----------
-    x, score_x, y, score : ndarray, shape (d, B)
+    x, score_x, y, score : ndarray, shape (d * B,)
     log_p_x, log_p : ndarray, shape (B,)
     noise : ndarray, shape (>= d * B,)
         That led from x to y.
@@ -212,11 +230,12 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
     acceptance : ndarray, shape (B,)
         Acceptance probabilities are added to it.
     """
-    d, n_chains = x.shape
-    step, lanes = tuning[0], uint64(n_chains)
-    log_ratio = log_p - log_p_x
-    for i in range(d):
-        there, here, z = score[i], score_x[i], noise[i * n_chains : (i + 1) * n_chains]
+    step, lanes = tuning[0], uint64(log_p.size)
+    log_ratio, chosen = np.empty(log_p.size), np.empty(log_p.size)
+    for c in range(lanes):
+        log_ratio[c] = log_p[c] - log_p_x[c]
+    for i in range(uint64(0), uint64(x.size), lanes):
+        there, here, z = score[i:], score_x[i:], noise[i:]
         for c in range(lanes):
             forth = float64(z[c])
             back = forth + _drift(here[c], step) + _drift(there[c], step)  # minus the noise back
@@ -225,14 +244,13 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
         bounded = pick(log_ratio[c] > -708.0, log_ratio[c], -708.0)  # where it is NaN, too
         log_ratio[c] = exp_double(pick(bounded < 0.0, bounded, 0.0))
         acceptance[c] += log_ratio[c]
-    chosen = np.empty(n_chains)
     for c in range(lanes):
         u = (float(uniform[c] >> uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
         chosen[c] = pick(u < log_ratio[c], 1.0, 0.0)
     _choose(chosen, log_p, log_p_x)
-    for i in range(d):
-        _choose(chosen, y[i], x[i])
-        _choose(chosen, score[i], score_x[i])
+    for i in range(uint64(0), uint64(x.size), lanes):
+        _choose(chosen, y[i:], x[i:])
+        _choose(chosen, score[i:], score_x[i:])
     if tuning[2] > 0.0:
         tuning[1] += 1.0
         tuning[0] *= np.exp((log_ratio.mean() - tuning[2]) * tuning[1] ** -0.6)
@@ -241,7 +259,7 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
 @njit(forceinline=True)
 def _choose(chosen, new, old):
     """Make both what is new where it was chosen, else what is old."""
-    for c in range(uint64(new.size)):
+    for c in range(uint64(chosen.size)):
         value = pick(chosen[c] > 0.5, new[c], old[c])
         new[c] = value
         old[c] = value

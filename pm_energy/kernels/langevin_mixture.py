@@ -14,13 +14,15 @@ covariances are of single precision. Positions are not, so that mixtures may lie
 from functools import lru_cache
 
 import numpy as np
-from numba import carray, cfunc, float32, njit, types, uint64
+from numba import carray, cfunc, float32, njit, types, uint32, uint64
 from numba.extending import overload
 
 from pm_energy.kernels.lanes_vector import fused, smaller, store
 from pm_energy.kernels.langevin_lanes import log_lane
 from pm_energy.kernels.langevin_vector import (
     MANY,
+    as_floats,
+    as_words,
     divided,
     exp2_singles,
     exp_doubles,
@@ -34,6 +36,7 @@ from pm_energy.kernels.langevin_vector import (
 from pm_energy.kernels.native import as_pointer
 
 LOG2_E = float(np.log2(np.e))
+SIGN = 0x80000000  # of a float32
 
 
 @lru_cache(maxsize=1)
@@ -158,7 +161,7 @@ def _score(
                 continue
             gap = far - best
             best = smaller(far, best)
-            kept, share, total = _add_weight(gap * (-0.5 / beta), total)
+            kept, share, total = _add_weight(gap, -0.5 / beta, total)
             for i in range(d):
                 at = i * n + first
                 new = share * load_many(scratch, i * many)
@@ -168,12 +171,14 @@ def _score(
             store(totals, first, to_double(total))
 
 
-def _add_weight(log_ratio, total):
-    """Add a weight to others, given its log relative to the largest of these, which counts as 1.
+def _add_weight(gap, scale, total):
+    """Add a weight to others, the largest of which counts as 1.
 
     Parameters
     ----------
-    log_ratio : vector of float64
+    gap : vector of float64
+    scale : float
+        Times the gap, it is the log of the new weight.
     total : vector of float64 or float32
         Says by its type how precisely.
 
@@ -187,9 +192,9 @@ def _add_weight(log_ratio, total):
 
 
 @overload(_add_weight, inline="always")
-def _add_weight_compiled(log_ratio, total):
-    def double(log_ratio, total):
-        zero, one = splat_many(0.0), splat_many(1.0)
+def _add_weight_compiled(gap, scale, total):
+    def double(gap, scale, total):
+        zero, one, log_ratio = splat_many(0.0), splat_many(1.0), gap * scale
         below = smaller(log_ratio, zero - log_ratio)
         ratio = exp_doubles(larger(below, splat_many(-708.0)))
         new = where_less(zero, log_ratio, one, ratio)
@@ -197,10 +202,11 @@ def _add_weight_compiled(log_ratio, total):
         unit = divided(one, others + new)
         return others * unit, new * unit, others + new
 
-    def single(log_ratio, total):
+    def single(gap, scale, total):
         zero, one = splat_many(float32(0)), splat_many(float32(1))
-        power = to_single(log_ratio) * float32(LOG2_E)
-        ratio = exp2_singles(larger(smaller(power, zero - power), splat_many(float32(-126))))
+        power = to_single(gap) * float32(scale * LOG2_E)
+        below = as_floats(as_words(power) | uint32(SIGN))
+        ratio = exp2_singles(larger(below, splat_many(float32(-126))))
         new = where_less(zero, power, one, ratio)
         others = total * where_less(zero, power, ratio, one)
         unit = divided(one, others + new)

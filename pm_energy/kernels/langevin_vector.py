@@ -25,7 +25,7 @@ from numba.extending import intrinsic, models, register_model
 
 from pm_energy.kernels.lanes_vector import FLOATS, Vector, fused
 
-MANY = 32
+MANY = 32  # elements
 # Adding them rounds to a whole number, which then is the low bits.
 ROUND, ROUND_SINGLE = 6755399441055744.0, 12582912.0
 

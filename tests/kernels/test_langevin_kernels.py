@@ -260,8 +260,8 @@ def one_adjusted_move(rng, native, x, step, asymmetry=True):
     new, log_p_new = out[: d * n].reshape(d, n).copy(), out[d * n : (d + 1) * n].copy()
     scale = 1.0 if asymmetry else 0.0
     accept(
-        x, scale * score, log_p, y, scale * new, log_p_new, noise, uniform,
-        np.array([step, 0.0, 0.0]), np.zeros(n),
+        x.ravel(), scale * score.ravel(), log_p, y.ravel(), scale * new.ravel(), log_p_new, noise,
+        uniform, np.array([step, 0.0, 0.0]), np.zeros(n),
     )  # fmt: skip
     return x
 
@@ -348,10 +348,10 @@ def test_underdamped_moves_have_their_own_covariance(friction):
 
 def test_impossible_states_are_never_accepted():
     for log_p_new in (np.nan, -np.inf):
-        x, y = np.zeros((1, 3)), np.ones((1, 3))
+        x, y = np.zeros(3), np.ones(3)
         acceptance, log_p = np.zeros(3), np.full(3, log_p_new)
         accept(
-            x, np.zeros((1, 3)), np.zeros(3), y, np.full((1, 3), np.nan), log_p, np.zeros(3),
+            x, np.zeros(3), np.zeros(3), y, np.full(3, np.nan), log_p, np.zeros(3),
             np.zeros(3, np.uint64), np.array([1.0, 0.0, 0.0]), acceptance,
         )  # fmt: skip
         np.testing.assert_array_equal(x, 0.0)
