@@ -19,11 +19,11 @@ References
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import float64, njit, uint64
 
 from pm_energy.kernels.exponential import exp_double
 from pm_energy.kernels.langevin_lanes import pick
-from pm_energy.kernels.langevin_noise import fill_normals, noise_buffers
+from pm_energy.kernels.langevin_noise import fill_normals, noise_buffer
 from pm_energy.kernels.native import call_native
 from pm_energy.kernels.random import LANES, fill_words, seed_words
 
@@ -68,76 +68,103 @@ def langevin_moves(rng, density, chains, method, beta, friction, n_records, thin
         Mean acceptance probability of adjusted moves; zero of others.
     """
     d, n_chains = chains.x.shape
-    record, acceptance = np.empty((n_records, d, n_chains)), np.zeros((n_records, n_chains))
+    record, acceptance = np.empty((n_records, d * n_chains)), np.zeros((n_records, n_chains))
     words, buffers = seed_words(rng, LANES), make_buffers(d, n_chains)
     if density.address is None:
         _move_called(words, buffers, density, chains, method, beta, friction, thin, record,
                      acceptance)  # fmt: skip
+    elif method == ADJUSTED:
+        _move_adjusted(words, *buffers, density.address, density.table, chains.x, chains.tuning,
+                       beta, thin, record, acceptance)  # fmt: skip
     else:
-        _move_native(words, buffers, density.address, density.table, chains, method, beta, friction,
-                     thin, record, acceptance)  # fmt: skip
-    return record, acceptance
+        _move_freely(words, buffers[0], density.address, density.table, chains, method, beta,
+                     friction, thin, record)  # fmt: skip
+    return record.reshape(n_records, d, n_chains), acceptance / thin
 
 
 def make_buffers(d, n_chains):
     """Return buffers for d * n_chains normal numbers and for n_chains uniform ones."""
-    return *noise_buffers(d * n_chains), np.empty(-(-n_chains // LANES) * LANES, np.uint64)
+    return noise_buffer(d * n_chains), np.empty(-(-n_chains // LANES) * LANES, np.uint64)
 
 
 @_compiled
-def _move_native(
-    words, buffers, address, table, chains, method, beta, friction, thin, record, acceptance
+def _move_freely(words, noise, address, table, chains, method, beta, friction, thin, record):
+    x, velocity, step = chains.x.reshape(-1), chains.velocity.reshape(-1), chains.tuning[0]
+    state, out = _on_cache_lines(table[0], 0), _on_cache_lines(2 + table[0], 2)
+    y, score = state[: x.size], out[2 : 2 + x.size]
+    _copy(x, y)
+    call_native(address, state, beta, table, out)
+    for r in range(len(record)):
+        for _ in range(thin):
+            fill_normals(words, noise)
+            propose(method, y, velocity, score, noise, step, friction)
+            call_native(address, state, beta, table, out)
+            if method == UNDERDAMPED:
+                kick(velocity, score, step)
+        _copy(y, record[r])
+    _copy(y, x)
+
+
+@_compiled
+def _move_adjusted(
+    words, noise, uniform, address, table, chains_x, tuning, beta, thin, record, acceptance
 ):
-    raw, noise, uniform = buffers
-    x, velocity, tuning = chains
-    d, n_chains = x.shape
-    n = d * n_chains
-    state, out = np.empty(table[0]), np.empty(2 + table[0])
-    y, score = state[:n].reshape(d, n_chains), out[2 : 2 + n].reshape(d, n_chains)
-    log_p = out[2 + n :]  # of no length where nobody asked for it
-    y[:] = x
+    x, n_chains = chains_x.reshape(-1), chains_x.shape[1]
+    state, out = _on_cache_lines(table[0], 0), _on_cache_lines(2 + table[0], 2)
+    y, score, log_p = state[: x.size], out[2 : 2 + x.size], out[2 + x.size :][:n_chains]
+    _copy(x, y)
     call_native(address, state, beta, table, out)
     score_x, log_p_x = score.copy(), log_p.copy()
     for r in range(len(record)):
         for _ in range(thin):
-            fill_normals(words, raw, noise)
-            propose(method, y, velocity, score, noise, tuning[0], friction)
+            fill_normals(words, noise)
+            propose(ADJUSTED, y, y, score, noise, tuning[0], 0.0)
             call_native(address, state, beta, table, out)
-            if method == ADJUSTED:
-                fill_words(words, uniform)
-                accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
-            elif method == UNDERDAMPED:
-                kick(velocity, score, tuning[0])
-        record[r] = y
-    x[:] = y
-    acceptance /= thin
+            fill_words(words, uniform)
+            accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
+        _copy(y, record[r])
+
+
+@njit(forceinline=True)
+def _copy(source, target):
+    """In a loop: to assign an array to a part of another takes a second more to compile."""
+    for i in range(uint64(source.size)):
+        target[i] = source[i]
+
+
+@njit(forceinline=True)
+def _on_cache_lines(n, place):
+    """An array whose element ``place`` starts a cache line: vectors across two take longer."""
+    buffer = np.empty(n + 8)
+    first = (-(buffer.ctypes.data // 8 + place)) % 8
+    return buffer[first : first + n]
 
 
 def _move_called(words, buffers, density, chains, method, beta, friction, thin, record, acceptance):
     """The same with a density that Python evaluates."""
-    raw, noise, uniform = buffers
+    noise, uniform = buffers
     x, velocity, tuning = chains
     y = x.copy()
     score, log_p = density(y, beta)
     score_x, log_p_x = score.copy(), log_p.copy()
     for r in range(len(record)):
         for _ in range(thin):
-            _draw(words, raw, noise)
-            propose(method, y, velocity, score, noise, tuning[0], friction)
+            _draw(words, noise)
+            propose(method, y.ravel(), velocity.ravel(), score.ravel(), noise, tuning[0], friction)
             score, log_p = density(y, beta)
             if method == ADJUSTED:
                 _draw_words(words, uniform)
-                accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, acceptance[r])
+                accept(x.ravel(), score_x.ravel(), log_p_x, y.ravel(), score.ravel(), log_p, noise,
+                       uniform, tuning, acceptance[r])  # fmt: skip
             elif method == UNDERDAMPED:
-                kick(velocity, score, tuning[0])
-        record[r] = y
+                kick(velocity.ravel(), score.ravel(), tuning[0])
+        record[r] = y.ravel()
     x[:] = y
-    acceptance /= thin
 
 
 @_compiled
-def _draw(words, raw, noise):
-    fill_normals(words, raw, noise)
+def _draw(words, noise):
+    fill_normals(words, noise)
 
 
 @_compiled
@@ -151,18 +178,17 @@ def _drift(score, step):
     return max(min(0.5 * step * score, LONGEST), -LONGEST)
 
 
-@_compiled
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def propose(method, y, velocity, score, noise, step, friction):
     """Make a move, in place, up to where the score at the new state is needed.
 
     Parameters
     ----------
     method : int
-    y, velocity, score : ndarray, shape (d, B)
+    y, velocity, score : ndarray, shape (d * B,)
     noise : ndarray, shape (>= d * B,)
     step, friction : float
     """
-    y, velocity, score = y.reshape(-1), velocity.reshape(-1), score.reshape(-1)
     if method == UNDERDAMPED:
         keep = np.exp(-friction * step)
         spread = np.sqrt(-np.expm1(-2.0 * friction * step))
@@ -176,10 +202,9 @@ def propose(method, y, velocity, score, noise, step, friction):
             y[i] += step * (_drift(score[i], step) + noise[i])
 
 
-@_compiled
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def kick(velocity, score, step):
     """End an underdamped move: half a time step of force."""
-    velocity, score = velocity.reshape(-1), score.reshape(-1)
     for i in range(uint64(velocity.size)):
         velocity[i] += _drift(score[i], step)
 
@@ -194,7 +219,7 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
 
     Parameters
     ----------
-    x, score_x, y, score : ndarray, shape (d, B)
+    x, score_x, y, score : ndarray, shape (d * B,)
     log_p_x, log_p : ndarray, shape (B,)
     noise : ndarray, shape (>= d * B,)
         That led from x to y.
@@ -205,26 +230,27 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
     acceptance : ndarray, shape (B,)
         Acceptance probabilities are added to it.
     """
-    d, n_chains = x.shape
-    step, lanes = tuning[0], uint64(n_chains)
-    log_ratio = log_p - log_p_x
-    for i in range(d):
-        there, here, z = score[i], score_x[i], noise[i * n_chains : (i + 1) * n_chains]
+    step, lanes = tuning[0], uint64(log_p.size)
+    log_ratio, chosen = np.empty(log_p.size), np.empty(log_p.size)
+    for c in range(lanes):
+        log_ratio[c] = log_p[c] - log_p_x[c]
+    for i in range(uint64(0), uint64(x.size), lanes):
+        there, here, z = score[i:], score_x[i:], noise[i:]
         for c in range(lanes):
-            back = z[c] + _drift(here[c], step) + _drift(there[c], step)  # minus the noise back
-            log_ratio[c] += 0.5 * (z[c] * z[c] - back * back)
+            forth = float64(z[c])
+            back = forth + _drift(here[c], step) + _drift(there[c], step)  # minus the noise back
+            log_ratio[c] += 0.5 * (forth * forth - back * back)
     for c in range(lanes):
         bounded = pick(log_ratio[c] > -708.0, log_ratio[c], -708.0)  # where it is NaN, too
         log_ratio[c] = exp_double(pick(bounded < 0.0, bounded, 0.0))
         acceptance[c] += log_ratio[c]
-    chosen = np.empty(n_chains)
     for c in range(lanes):
         u = (float(uniform[c] >> uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
         chosen[c] = pick(u < log_ratio[c], 1.0, 0.0)
     _choose(chosen, log_p, log_p_x)
-    for i in range(d):
-        _choose(chosen, y[i], x[i])
-        _choose(chosen, score[i], score_x[i])
+    for i in range(uint64(0), uint64(x.size), lanes):
+        _choose(chosen, y[i:], x[i:])
+        _choose(chosen, score[i:], score_x[i:])
     if tuning[2] > 0.0:
         tuning[1] += 1.0
         tuning[0] *= np.exp((log_ratio.mean() - tuning[2]) * tuning[1] ** -0.6)
@@ -233,7 +259,7 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
 @njit(forceinline=True)
 def _choose(chosen, new, old):
     """Make both what is new where it was chosen, else what is old."""
-    for c in range(uint64(new.size)):
+    for c in range(uint64(chosen.size)):
         value = pick(chosen[c] > 0.5, new[c], old[c])
         new[c] = value
         old[c] = value

@@ -1,18 +1,30 @@
-"""Standard normal numbers for many chains at once, in loops that become SIMD."""
+"""Standard normal numbers for many chains at once, a vector at a time."""
 
 import numpy as np
-from numba import float32, int32, njit, uint64
+from numba import float32, njit, uint32, uint64
 
-from pm_energy.kernels.random import LANES, fill_words, seed_words
+from pm_energy.kernels.lanes_vector import (
+    bits,
+    empty_on_cache_lines,
+    floats_of_bits,
+    fused,
+    load,
+    splat,
+    store,
+    to_floats,
+)
+from pm_energy.kernels.langevin_vector import divided, root, signed_floats
+from pm_energy.kernels.random import LANES, next_word, seed_words
 
-TURN = float32(2.0**-32)  # of a 32-bit integer, in turns or as a probability
-SQRT2, LN2 = float32(2**0.5), float32(np.log(2))
+AT_ONCE = 2 * LANES  # numbers from one word of each lane
+SIGN = 0x80000000  # of a float32
+LN2 = float(np.log(2))
+_HALF, _ROW = LANES // 2, LANES
 
 
-def noise_buffers(n):
-    """Return buffers for :func:`fill_normals` that give at least n numbers: words and normals."""
-    half = -(-n // (2 * LANES)) * LANES
-    return np.empty(half, np.uint64), np.empty(2 * half)
+def noise_buffer(n):
+    """Return a buffer for :func:`fill_normals` of at least n numbers."""
+    return empty_on_cache_lines((-(-n // AT_ONCE) * AT_ONCE,), np.float32)
 
 
 def draw_normals(rng, n):
@@ -25,7 +37,7 @@ def draw_normals(rng, n):
 
     Returns
     -------
-    ndarray of float64, shape (n,)
+    ndarray of float32, shape (n,)
 
     Examples
     --------
@@ -34,70 +46,76 @@ def draw_normals(rng, n):
     >>> bool(abs(x.mean()) < 0.02), bool(abs(x.std() - 1) < 0.02)
     (True, True)
     """
-    raw, normals = noise_buffers(n)
-    _fill(seed_words(rng, LANES), raw, normals)
+    normals = noise_buffer(n)
+    _fill(seed_words(rng, LANES), normals)
     return normals[:n]
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
-def log_unit(u):
-    """Return log(u) for 0 < u <= 1 in float32, to 1e-7 absolute."""
-    bits = np.float32(u).view(np.int32)
-    exponent = float32((bits >> int32(23)) - int32(127))
-    m = np.int32((bits & int32(0x007FFFFF)) | int32(0x3F800000)).view(np.float32)  # in [1, 2)
-    z = (m - SQRT2) / (m + SQRT2)  # log(m) = log(2) / 2 + 2 artanh(z), |z| < .172
-    square = z * z
-    series = float32(1 / 9)
-    series = series * square + float32(1 / 7)
-    series = series * square + float32(1 / 5)
-    series = series * square + float32(1 / 3)
-    series = series * square + float32(1)
-    return (exponent + float32(0.5)) * LN2 + float32(2) * z * series
+@njit(forceinline=True)
+def normal_pairs(for_radius, for_angle):
+    """Return 32 normal numbers from 32 words of 32 bits, by the method of Box & Muller (1958).
+
+    With u = (word + 1/2) / 2^32 of the first word, rounded to float32, and an angle a within
+    +-pi/4 from the lower 30 bits of the second, they are sqrt(-2 log u) times cosine and sine of
+    a + pi/4; the upper two bits give the signs. Numbers are up to 6.8 in size and right to 1e-6.
+    """
+    one, sign = splat(float32(1)), uint32(SIGN)
+    # Word + 1/2 is 2^(k - 1) m with m from sqrt(1/2) to sqrt(2), and k from 0 to 33.
+    number = bits(to_floats(for_radius) + float32(0.5))
+    k = (number - uint32(0x3EB504F3)) >> uint32(23)
+    m = floats_of_bits(number - (k << uint32(23)) + uint32(1 << 23))
+    z = divided(m - float32(1), m + float32(1))  # log(m) = 2 artanh(z), |z| < .172
+    z2 = z * z
+    series = fused(splat(float32(0.4129491)), z2, splat(float32(0.66652267)))
+    series = fused(series, z2, splat(float32(2.0000002))) * z
+    doublings = to_floats(splat(uint32(33)) - k) * float32(LN2)
+    radius = root(doublings - series)  # without the factor sqrt(2), which the angle lacks
+    angle = signed_floats(for_angle << uint32(2)) * float32(np.pi / 2**33)  # within +-pi/4
+    a2 = angle * angle
+    sine = fused(splat(float32(-1.9587891e-4)), a2, splat(float32(8.3327483e-3)))
+    sine = fused(sine, a2, splat(float32(-0.16666665)))
+    sine = fused(sine * a2, angle, angle)
+    cosine = fused(splat(float32(2.4463788e-5)), a2, splat(float32(-1.3887589e-3)))
+    cosine = fused(cosine, a2, splat(float32(4.1666651e-2)))
+    cosine = fused(cosine, a2, splat(float32(-0.5)))
+    cosine = fused(cosine, a2, one)
+    first, second = bits(radius * (cosine - sine)), bits(radius * (cosine + sine))
+    first = floats_of_bits(first ^ (for_angle & sign))
+    return first, floats_of_bits(second ^ ((for_angle << uint32(1)) & sign))
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
-def sine_of_turns(h):
-    """Return sin(2 pi h) for -1/4 <= h <= 1/4 in float32, to 2e-7."""
-    square = h * h
-    series = float32(-15.0946426)
-    series = series * square + float32(42.058694)
-    series = series * square + float32(-76.705859)
-    series = series * square + float32(81.605249)
-    series = series * square + float32(-41.341702)
-    series = series * square + float32(6.2831853)
-    return h * series
-
-
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
-def fill_normals(words, raw, normals):
-    """Fill ``normals`` with standard normal numbers, by the method of Box & Muller (1958).
-
-    Radius and angle have 32 random bits each and the arithmetic is of single precision: numbers up
-    to 6.8 in size, right to 1e-6.
+@njit(forceinline=True)
+def fill_normals(words, normals):
+    """Fill ``normals`` with standard normal numbers; they have 32 bits of radius, 32 of angle.
 
     Parameters
     ----------
     words : ndarray of uint64, shape (4, LANES)
         Advanced.
-    raw : ndarray of uint64, shape (n / 2,)
-        Overwritten; its length is a multiple of LANES.
-    normals : ndarray of float64, shape (n,)
-        Overwritten.
+    normals : ndarray of float32
+        From :func:`noise_buffer`; overwritten.
     """
-    fill_words(words, raw)
-    bits = raw.view(np.uint32)
-    half = uint64(raw.size)
-    quarter = float32(0.25)
-    for i in range(half):
-        u = (float32(bits[i]) + float32(0.5)) * TURN
-        radius = np.sqrt(max(float32(-2) * log_unit(u), float32(0)))
-        angle = float32(int32(bits[i + half])) * TURN  # from -1/2 to 1/2 turns
-        size = abs(angle)
-        sine = sine_of_turns(quarter - abs(size - quarter))
-        normals[i] = radius * sine_of_turns(quarter - size)
-        normals[i + half] = radius * (sine if angle >= float32(0) else -sine)
+    streams, half, row = words.reshape(-1), uint64(_HALF), uint64(_ROW)
+    a0, a1 = load(streams, uint64(0)), load(streams, row)
+    a2, a3 = load(streams, 2 * row), load(streams, 3 * row)
+    b0, b1 = load(streams, half), load(streams, half + row)
+    b2, b3 = load(streams, half + 2 * row), load(streams, half + 3 * row)
+    for at in range(uint64(0), uint64(normals.size), uint64(AT_ONCE)):
+        a, a0, a1, a2, a3 = next_word(a0, a1, a2, a3)
+        b, b0, b1, b2, b3 = next_word(b0, b1, b2, b3)
+        first, second = normal_pairs(bits(a), bits(b))
+        store(normals, at, first)
+        store(normals, at + row, second)
+    store(streams, uint64(0), a0)
+    store(streams, row, a1)
+    store(streams, 2 * row, a2)
+    store(streams, 3 * row, a3)
+    store(streams, half, b0)
+    store(streams, half + row, b1)
+    store(streams, half + 2 * row, b2)
+    store(streams, half + 3 * row, b3)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _fill(words, raw, normals):
-    fill_normals(words, raw, normals)
+@njit(cache=True)
+def _fill(words, normals):
+    fill_normals(words, normals)

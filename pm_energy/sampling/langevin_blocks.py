@@ -21,7 +21,8 @@ NUMBERS, MOST, LEAST = 2**16, 256, 16  # of a block, which should stay in the ca
 def block_size(chains, d):
     """Return how many chains make a block, which must not depend on the number of threads."""
     most = int(np.clip(NUMBERS // d, LEAST, MOST))
-    return -(-chains // -(-chains // most))
+    size = -(-chains // -(-chains // most))
+    return size if size < 64 else -(-size // 8) * 8  # rows of blocks start cache lines
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ class BatchDensity:
     ----------
     address : int or None
         Of native code ``f(double *state, double beta, int64 *table, double *out)``. The state is
-        (d, B) and as long as what is written from ``out[2]`` on: scores (d, B) and, if wanted,
-        log-densities (B,). None: call the object, ``score, log_density = density(x, beta)``.
+        (d, B) and as long as ``out`` from ``out[2]`` on, which gets scores (d, B) and, if wanted,
+        log-densities (B,); what follows is memory to work in. None: call the object,
+        ``score, log_density = density(x, beta)``.
     table : ndarray of int64 or None
         That length, and the addresses of parameters.
     road : str

@@ -5,8 +5,9 @@
 The target is a mixture of two Gaussians, whose score is -x + 2 tanh(2 x_0) e_0. JAX has it by hand,
 in float32, in one jitted scan, with either of its generators; the faster one counts. Ours is the
 mixture kernel, and the derived gradient of the same energy as a formula that nothing is known about
-and of a double well; in float64. In every round all run, in turn, on one core; a ratio is taken
-within a round. What threads add is timed afterwards on all cores.
+and of a double well; in float64, but for noise and the components' shares. In every round all run,
+in turn, on one core; a ratio is taken within a round. What threads add is timed afterwards on all
+cores.
 """
 
 import functools
