@@ -110,7 +110,7 @@ def _move_native(
     y, score = state[:n].reshape(d, n_chains), out[2 : 2 + n].reshape(d, n_chains)
     y[:] = chains.x
     call_native(address, state, beta, table, out)
-    flight = take_off(y, score, out[2 + n :])
+    flight = take_off(y, score, out[2 + n :][:n_chains])
     for r in range(len(record)):
         for length in lengths[r * thin : (r + 1) * thin]:
             begin(words, buffers, chains, flight)
@@ -158,7 +158,7 @@ def _note(r, thin, flight, record, acceptance, coarse):
 @_compiled
 def begin(words, buffers, chains, flight):
     """Draw the kind of each chain's next move, and velocities."""
-    uniform = buffers[2]
+    uniform = buffers[1]
     place, width = chains.switch
     fill_words(words, uniform)
     for c in range(uint64(flight.kind.size)):
@@ -170,10 +170,10 @@ def begin(words, buffers, chains, flight):
 @_compiled
 def refresh(words, buffers, chosen, flight):
     """Draw velocities of the chains that are chosen."""
-    raw, noise, _ = buffers
+    noise, _ = buffers
     d, n_chains = flight.y.shape
     lanes = uint64(n_chains)
-    fill_normals(words, raw, noise)
+    fill_normals(words, noise)
     for c in range(lanes):
         flight.kinetic[c] = pick(chosen[c] > 0.5, 0.0, flight.kinetic[c])
     for i in range(d):
@@ -227,8 +227,8 @@ def land(words, buffers, last, chains, flight):
         for c in range(uint64(kind.size)):
             v[c] += _push(score[c], pick(kind[c] > 0.5, coarse, fine))
     if last or chains.switch[0] > -np.inf:
-        fill_words(words, buffers[2])
-        judge(buffers[2], last, chains, flight)
+        fill_words(words, buffers[1])
+        judge(buffers[1], last, chains, flight)
         if not last:
             refresh(words, buffers, kind, flight)
 

@@ -91,7 +91,7 @@ def log_densities(density, x, beta):
     state, out = np.zeros((1, density.table[0])), np.empty((1, 2 + density.table[0]))
     state[0, : x.size] = x.ravel()
     evaluate(density.address, density.table, state, np.array([beta]), out)
-    return out[0, 2 + x.size :]
+    return out[0, 2 + x.size :][: x.shape[1]]
 
 
 def jittered(rng, length, n):

@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 from joblib.parallel import get_active_backend
 from pymc.progress_bar import create_simple_progress
+from threadpoolctl import threadpool_limits
 
 from pm_energy.kernels.langevin import ADJUSTED, OVERDAMPED, UNDERDAMPED, Chains, langevin_moves
 from pm_energy.sampling.hamiltonian_blocks import PARTS, run_trajectories
@@ -128,7 +129,7 @@ def run_blocks(plan, densities, starts, rngs, cores, progressbar):
     """
     total = (plan.tune + plan.draws * plan.thin) * len(rngs)
     progress = create_simple_progress(progressbar=progressbar)
-    with progress:
+    with progress, threadpool_limits(1, user_api="blas"):  # of a network: threads are of blocks
         task = progress.add_task("Langevin moves", completed=0, total=total)
         tasks = [
             (plan, *block, lambda n: progress.advance(task, n))

@@ -1,9 +1,9 @@
 """The native score of network energies against the gradient that PyTensor derives."""
 
 import numpy as np
-import pytest
 import pytensor
 import pytensor.tensor as pt
+import pytest
 from numba import njit
 
 import pm_energy as pme
