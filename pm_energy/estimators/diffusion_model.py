@@ -53,6 +53,8 @@ class DiffusionModel(NoiseMixin, VarianceQueries, NoiseQueries, DensityMixin, En
     hidden : tuple of int
         Units of the hidden layers.
     activation : {"silu", "tanh", "softplus", "relu"}
+    residual : bool
+        Whether each hidden layer as wide as the one before is added to it: for deep networks.
     time_features : int
         Sines and cosines of the log SNR that the network is told; even.
     scaling : {"features", "common"}
@@ -66,6 +68,9 @@ class DiffusionModel(NoiseMixin, VarianceQueries, NoiseQueries, DensityMixin, En
         Updates.
     ema : float
         How much of the running average of the parameters is kept at each update.
+    backend : {"numba", "jax"}
+        "jax" makes the same updates, equal to rounding, in one loop that JAX compiles in some
+        seconds, in each process anew, and runs on all cores or an accelerator.
     encoder : transformer with inverse_transform, optional
         Such as PCA: what it makes of X is learned (latent diffusion [5]_). One that is fitted is
         taken as it is. Then there is neither score nor density of X. Files of :meth:`save` cannot
@@ -147,12 +152,14 @@ class DiffusionModel(NoiseMixin, VarianceQueries, NoiseQueries, DensityMixin, En
         learn_variance=False,
         hidden=(128, 128),
         activation="silu",
+        residual=False,
         time_features=16,
         scaling="features",
         learning_rate=5e-3,
         batch_size=256,
         n_iter=5000,
         ema=0.999,
+        backend="numba",
         encoder=None,
         verbose=0,
         random_state=None,
@@ -165,12 +172,14 @@ class DiffusionModel(NoiseMixin, VarianceQueries, NoiseQueries, DensityMixin, En
         self.learn_variance = learn_variance
         self.hidden = hidden
         self.activation = activation
+        self.residual = residual
         self.time_features = time_features
         self.scaling = scaling
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.n_iter = n_iter
         self.ema = ema
+        self.backend = backend
         self.encoder = encoder
         self.verbose = verbose
         self.random_state = random_state

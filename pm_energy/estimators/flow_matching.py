@@ -30,7 +30,9 @@ class FlowMatching(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstimator):
         Euler's in equal steps of time, which is right at once where paths are straight.
     n_steps : int
         Of the sampler.
-    hidden, activation, time_features, scaling, learning_rate, batch_size, n_iter, ema, encoder
+    hidden, activation, residual, time_features, scaling, learning_rate, batch_size, n_iter
+        As of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
+    ema, backend, encoder
         As of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
 
     Attributes
@@ -69,12 +71,14 @@ class FlowMatching(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstimator):
         n_steps=30,
         hidden=(128, 128),
         activation="silu",
+        residual=False,
         time_features=16,
         scaling="features",
         learning_rate=5e-3,
         batch_size=256,
         n_iter=5000,
         ema=0.999,
+        backend="numba",
         encoder=None,
         verbose=0,
         random_state=None,
@@ -84,12 +88,14 @@ class FlowMatching(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstimator):
         self.n_steps = n_steps
         self.hidden = hidden
         self.activation = activation
+        self.residual = residual
         self.time_features = time_features
         self.scaling = scaling
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.n_iter = n_iter
         self.ema = ema
+        self.backend = backend
         self.encoder = encoder
         self.verbose = verbose
         self.random_state = random_state

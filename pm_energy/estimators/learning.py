@@ -101,6 +101,22 @@ def warn_of_failure(failure, before, after):
             )
 
 
+def raise_divergence(failure, remedy="Lower learning_rate"):
+    """Raise a FloatingPointError if learning a network diverged.
+
+    Its parameters are then those of before, so that scores would be finite and mean nothing: that
+    must not pass for a fit.
+
+    Parameters
+    ----------
+    failure : str
+        How, at which step, and what is kept; or empty.
+    remedy : str
+    """
+    if failure:
+        raise FloatingPointError(f"learning diverged: {failure}. {remedy}")
+
+
 def warn(text):
     """Warn of learning that failed, with the line that called fit."""
     warnings.warn(text, ConvergenceWarning, skip_file_prefixes=INSIDE)

@@ -32,7 +32,9 @@ class NoiseConditionalScore(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstima
     steps_per_level : int
     step : float
         Of Langevin dynamics, in units of the squared noise.
-    hidden, activation, time_features, scaling, learning_rate, batch_size, n_iter, ema, encoder
+    hidden, activation, residual, time_features, scaling, learning_rate, batch_size, n_iter
+        As of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
+    ema, backend, encoder
         As of :class:`~pm_energy.estimators.diffusion_model.DiffusionModel`.
 
     Attributes
@@ -75,12 +77,14 @@ class NoiseConditionalScore(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstima
         step=0.1,
         hidden=(128, 128),
         activation="silu",
+        residual=False,
         time_features=16,
         scaling="features",
         learning_rate=5e-3,
         batch_size=256,
         n_iter=5000,
         ema=0.999,
+        backend="numba",
         encoder=None,
         verbose=0,
         random_state=None,
@@ -91,12 +95,14 @@ class NoiseConditionalScore(NoiseMixin, NoiseQueries, DensityMixin, EnergyEstima
         self.step = step
         self.hidden = hidden
         self.activation = activation
+        self.residual = residual
         self.time_features = time_features
         self.scaling = scaling
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.n_iter = n_iter
         self.ema = ema
+        self.backend = backend
         self.encoder = encoder
         self.verbose = verbose
         self.random_state = random_state

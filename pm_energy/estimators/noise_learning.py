@@ -38,7 +38,7 @@ def make_network(made, n_features, schedule):
     Parameters
     ----------
     made : dict
-        ``hidden``, ``activation``, ``time_features`` and ``n_classes``.
+        ``hidden``, ``activation``, ``residual``, ``time_features`` and ``n_classes``.
     n_features : int
     schedule : NoiseSchedule
 
@@ -50,6 +50,7 @@ def make_network(made, n_features, schedule):
     return MLP(
         n_features, n_features, tuple(made["hidden"]), made["activation"],
         time_features=made["time_features"], time_range=tuple(ends), n_classes=made["n_classes"],
+        residual=made["residual"],
     )  # fmt: skip
 
 
@@ -59,7 +60,8 @@ def learn_network(settings, network, schedule, kind, x, labels, start, rng, n_st
     Parameters
     ----------
     settings : estimator
-        With ``learning_rate``, ``batch_size``, ``ema``, ``verbose`` and ``_made["coupling"]``.
+        With ``learning_rate``, ``batch_size``, ``ema``, ``backend``, ``verbose`` and
+        ``_made["coupling"]``.
     network : MLP
     schedule : NoiseSchedule
     kind : {"score", "noise", "data", "velocity", "v"}
@@ -87,7 +89,8 @@ def learn_network(settings, network, schedule, kind, x, labels, start, rng, n_st
         network, network.init(rng) if start is None else resumed(network, start), x,
         told_levels(schedule, kind), rng, n_steps=n_steps, batch_size=settings.batch_size,
         rates=rates, keep=settings.ema, labels=labels, drop_label=UNLABELLED,
-        coupling=settings._made["coupling"], progress=bool(settings.verbose),
+        coupling=settings._made["coupling"], backend=settings.backend,
+        progress=bool(settings.verbose),
     )  # fmt: skip
     state = {"rng": rng, **state_of(network, found)}
     return state["average"], state, found.losses, found.failure

@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
 from pm_energy.estimators.base import generator
-from pm_energy.estimators.learning import warn
+from pm_energy.estimators.learning import raise_divergence
 from pm_energy.estimators.noise_learning import (
     encode_labels,
     fitted_encoder,
@@ -18,17 +18,20 @@ from pm_energy.estimators.noise_learning import (
 )
 from pm_energy.estimators.noise_variance import learn_variance
 from pm_energy.kernels.mlp_activations import ACTIVATIONS
+from pm_energy.training.regression import BACKENDS
 
 POSITIVE = Interval(Integral, 1, None, closed="left")
 NETWORK: dict = {  # constraints of the parameters that these estimators have in common
     "hidden": ["array-like"],
     "activation": [StrOptions(set(ACTIVATIONS))],
+    "residual": ["boolean"],
     "time_features": [Interval(Integral, 2, None, closed="left")],
     "scaling": [StrOptions({"features", "common"})],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
     "batch_size": [POSITIVE],
     "n_iter": [POSITIVE],
     "ema": [Interval(Real, 0, 1, closed="left")],
+    "backend": [StrOptions(set(BACKENDS))],
     "encoder": [HasMethods(["fit", "transform", "inverse_transform"]), None],
     "verbose": ["verbose"],
     "random_state": ["random_state"],
@@ -62,11 +65,8 @@ class NoiseMixin:
         ------
         ValueError
             If X is not finite, y is not made of classes, or a parameter is out of range.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If the loss is not finite at some step. The parameters are the last good ones.
+        FloatingPointError
+            If the loss is not finite at some step. The estimator has the last good parameters.
         """
         self._validate_params()
         return self._learn(X, y, None, False, self.n_iter)
@@ -117,10 +117,9 @@ class NoiseMixin:
         )
         self.history_ = {"loss": losses}
         self.n_iter_ = len(losses)
+        raise_divergence(failure)
         if self._made.get("variance"):
-            failure = self._learn_variance(x, label, rng, n_steps) or failure
-        if failure:
-            warn(f"learning diverged: {failure}. Lower learning_rate")
+            raise_divergence(self._learn_variance(x, label, rng, n_steps))
         return self
 
     def _learn_variance(self, x, label, rng, n_steps):
@@ -156,6 +155,7 @@ class NoiseMixin:
             "coupling": coupling,
             "hidden": [int(width) for width in self.hidden],
             "activation": self.activation,
+            "residual": bool(self.residual),
             "time_features": int(self.time_features),
             "n_classes": 0 if names is None else len(names),
             "variance": bool(getattr(self, "learn_variance", False)),

@@ -9,7 +9,7 @@ from sklearn.utils.validation import validate_data
 from threadpoolctl import threadpool_limits
 
 from pm_energy.estimators.base import EnergyEstimator, generator
-from pm_energy.estimators.learning import warn_of_failure
+from pm_energy.estimators.learning import raise_divergence
 from pm_energy.estimators.vae_queries import AutoencoderQueries
 from pm_energy.training.fit import fit
 from pm_energy.training.optimisers import Updates, make_optimiser
@@ -167,10 +167,7 @@ class VariationalAutoencoder(AutoencoderQueries, EnergyEstimator):
         ValueError
             If X is not finite, or not in [0, 1] with a Bernoulli likelihood, or a parameter is out
             of range.
-
-        Warns
-        -----
-        ConvergenceWarning
+        FloatingPointError
             If learning diverges. The parameters are then those of the last good pass.
         """
         self._validate_params()
@@ -230,7 +227,9 @@ class VariationalAutoencoder(AutoencoderQueries, EnergyEstimator):
         self._seed = int(rng.integers(2**31))
         self.history_ = fitted.history
         self.n_iter_ = fitted.n_epochs
-        warn_of_failure(fitted.failure, {}, {})
+        raise_divergence(
+            fitted.failure and f"{fitted.failure}; the parameters are those of the pass before"
+        )
         return self
 
     @property

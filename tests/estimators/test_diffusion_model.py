@@ -9,7 +9,7 @@ from scipy.stats import chisquare
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import NotFittedError
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -211,6 +211,25 @@ def test_files_pickles_and_trees_hold_what_was_learned(make, tmp_path):
         _ = model.energy_
 
 
+def test_layers_that_add_to_the_one_before():
+    """With no weights in between, what is added is nothing."""
+    plain, residual = (
+        DiffusionModel(hidden=(16, 16, 16), n_iter=20, residual=is_residual, random_state=0)
+        for is_residual in (False, True)
+    )
+    assert plain.fit(NORMAL).parameters_.shape == residual.fit(NORMAL).parameters_.shape
+    assert np.abs(plain.parameters_ - residual.parameters_).max() > 1e-3
+    network = residual._network()
+    theta = network.unflatten(residual.parameters_.copy())
+    for layer in (1, 2):
+        theta[f"weights_{layer}"][:] = theta[f"bias_{layer}"][:] = 0
+    thin = DiffusionModel(hidden=(16,), n_iter=1, random_state=0).fit(NORMAL)._network()
+    names = ["weights_0", "bias_0", "weights_3", "bias_3"]
+    kept = dict(zip(thin.shapes, (theta[name] for name in names), strict=True))
+    said = (net.apply(p, NORMAL[:9], t=1.0) for net, p in ((network, theta), (thin, kept)))
+    np.testing.assert_allclose(*said, rtol=1e-5)
+
+
 def test_learning_goes_on():
     model = DiffusionModel(hidden=(16,), n_iter=300, random_state=0).fit(NORMAL)
     loss, n_iter = model.history_["loss"], model.n_iter_
@@ -242,10 +261,11 @@ def test_data_that_are_hard(make):
 
 
 @pytest.mark.parametrize("make", EVERY)
-def test_divergence_warns_and_keeps_what_was_good(make):
+def test_divergence_is_an_error_that_keeps_what_was_good(make):
     model = make(learning_rate=1e12, hidden=(8,), n_iter=300, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="the loss was not finite at step"):
+    with pytest.raises(FloatingPointError, match="the loss was not finite at step"):
         model.fit(NORMAL)
+    assert np.isfinite(model.sample(3)).all()
     assert model.n_iter_ < 300
     assert np.isfinite(model.parameters_).all()
 

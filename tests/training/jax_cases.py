@@ -8,6 +8,7 @@ import json
 import numpy as np
 
 from pm_energy.diffusion import StraightPath
+from pm_energy.estimators import DiffusionModel
 from pm_energy.networks import MLP
 from pm_energy.training.regression import train
 from pm_energy.training.regression_noise import path_levels, score_levels
@@ -53,6 +54,19 @@ def difference(network, levels, options):
     return max(float(np.abs(a - b).max() / np.abs(a).max()) for a, b in parts)
 
 
+def fitted():
+    """Largest difference of what an estimator learns, over two calls."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 2)), rng.integers(2, size=100)
+    found = []
+    for backend in ("numba", "jax"):
+        model = DiffusionModel(
+            hidden=(8, 8), residual=True, n_iter=30, backend=backend, random_state=0
+        )
+        found.append(model.fit(X, y).partial_fit(X, y).parameters_)
+    return float(np.abs(found[0] - found[1]).max())
+
+
 def diverging():
     network, rng = MLP(1, 1, hidden=()), np.random.default_rng(7)
     x, rates = rng.normal(size=(100, 1)), np.r_[np.full(30, 1e-3), np.full(20, 1e30)]
@@ -71,4 +85,5 @@ def diverging():
 
 if __name__ == "__main__":
     found = {name: difference(*case) for name, case in CASES.items()}
+    found["an estimator"] = fitted()
     print(json.dumps({"differences": found, "diverging": diverging()}))
