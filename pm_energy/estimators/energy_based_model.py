@@ -90,7 +90,7 @@ random_state
         buffer_size=1000,
         n_chains=128,
         reinit=0.01,
-        n_steps=10,
+        n_steps=5,
         step_size=None,
         hidden=(64, 64),
         activation="silu",

@@ -123,7 +123,7 @@ class ScoreLearning:
         self._state, self.history_, self.n_iter_ = state, history, first
         learned = model.energy(theta)
         self.coefs_, self.intercepts_ = map(list, (learned.weights, learned.biases))
-        self._seed, self._log_partition = int(rng.integers(2**31)), None
+        self._log_partition = None
         if fitted.failure:
             warn(
                 f"learning diverged: {fitted.failure}. The parameters are those of step {first}. "
@@ -132,7 +132,7 @@ class ScoreLearning:
         return self
 
     def _initial(self, x, rng):
-        blur = self._blur(x)
+        self._seed, blur = int(rng.integers(2**31)), self._blur(x)
         self.location_, self.scale_ = x.mean(axis=0), np.sqrt(x.var(axis=0) + blur**2)
         return NeuralEnergy.initial(
             rng,

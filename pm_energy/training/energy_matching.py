@@ -104,9 +104,10 @@ class EnergyMatchingObjective:
     The gradient is :math:`\lambda` times that of the transport plus that of the likelihood,
     :math:`\langle \partial E / \partial\theta \rangle_{data} - \langle \partial E /
     \partial\theta \rangle_{model}`. Negatives are chains with a Metropolis correction that are
-    kept from update to update, rather than short runs without one as in [1]_: a few of them start
-    anew at each update, half of these at data and half at noise that the force has carried to the
-    data.
+    kept from update to update and jump between modes, a
+    :class:`~pm_energy.training.replay.ReplayBuffer`, rather than short runs without one as in [1]_:
+    a few of them start anew at each update, half of these at data and half at noise that the force
+    has carried to the data.
 
     Parameters
     ----------
@@ -153,6 +154,7 @@ class EnergyMatchingObjective:
             reinit=reinit,
             n_steps=n_steps,
             start=self._starts,
+            jumps=True,
         )
 
     def gradient(self, model, theta, x, weights, rng):

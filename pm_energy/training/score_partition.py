@@ -14,9 +14,7 @@ PILOT = 512  # members of the population that tunes
 BLOCK = 250  # chains that anneal together, so that products of matrices pay
 
 
-def annealed_log_partition(
-    value_and_slope, location, scale, rng, n_chains=500, n_betas=200, *, n_jobs=None
-):
+def annealed_log_partition(value_and_slope, location, scale, rng, n_chains=500, n_betas=200):
     """Log Z of ``exp(-value)`` by annealed importance sampling from a normal distribution.
 
     A pilot population, which is thrown away, tunes Langevin steps and places the inverse
@@ -33,8 +31,6 @@ def annealed_log_partition(
     rng : numpy.random.Generator
     n_chains, n_betas : int
         Runs, and values of beta above 0, with a move at each.
-    n_jobs : int, optional
-        Processes, as joblib has them; results do not depend on their number.
 
     Returns
     -------
@@ -87,12 +83,10 @@ def annealed_log_partition(
             for (before, beta), step in zip(pairs[::-1], steps[::-1], strict=True):
                 move(rng, x, beta, step)
                 works -= (beta - before) * ratio(x)
-        return works, x
+        return works
 
     log_z_base = 0.5 * len(location) * np.log(2 * np.pi) + np.log(scale).sum()
-    return annealed_log_z(
-        rng, forth, lambda rng, x: back(rng, x)[0], log_z_base, n_chains, block=BLOCK, n_jobs=n_jobs
-    )
+    return annealed_log_z(rng, forth, back, log_z_base, n_chains, block=BLOCK)
 
 
 def _plan(value_and_slope, location, scale, rng, n_betas):
