@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
 
 from pm_energy.training.energy_continuous import StepSize, langevin, mala, starts
 from pm_energy.validate import positive_int
@@ -118,6 +117,12 @@ class ScoreChains:
 def _log_kernels(z, rows):
     """Log of the density, but for a constant, of normal noise of all widths around rows."""
     z, rows = z.reshape(len(z), -1), rows.reshape(len(rows), -1)
+    d = z.shape[1]
     squares = cdist(z, rows, "sqeuclidean")
-    logs = [-0.5 * squares / w**2 - z.shape[1] * np.log(w) for w in WIDTHS]
-    return logsumexp(logs, axis=(0, 2))
+    least = squares.min(axis=1)
+    squares -= least[:, None]  # so that no sum vanishes
+    logs = [
+        np.log(np.exp(squares * (-0.5 / w**2)).sum(axis=1)) - 0.5 * least / w**2 - d * np.log(w)
+        for w in WIDTHS
+    ]
+    return np.logaddexp.reduce(logs)
