@@ -1,4 +1,4 @@
-"""The example of energy-based models runs, in a small version, and shows what it is there to show."""
+"""The example of energy-based models, in a small version, shows what it is there to show."""
 
 from examples import energy_based_model
 

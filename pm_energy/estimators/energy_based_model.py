@@ -44,8 +44,8 @@ class EnergyBasedModel(ScoreLearning, ScoreQueries, DensityMixin, EnergyEstimato
     step_size : float, optional
         Of steps without correction, in units of the data's deviation; None corrects them, and tunes
         their size.
-    hidden, activation, n_iter, batch_size, learning_rate, schedule, spectral_norm, verbose, \
-random_state
+    hidden, activation, spectral_norm
+    n_iter, batch_size, learning_rate, schedule, verbose, random_state
         As of :class:`~pm_energy.estimators.score_matching.ScoreMatching`.
 
     Attributes

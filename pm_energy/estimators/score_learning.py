@@ -106,7 +106,8 @@ class ScoreLearning:
                 updates = Adam(make_schedule(schedule, self.learning_rate, n))
                 if self.spectral_norm is not None:
                     updates = SpectralLimit(updates, self.spectral_norm)
-                if online and "updates" in state:
+                # of another optimiser, since spectral_norm was given or taken away, they are no use
+                if online and state.get("updates", {}).keys() == updates.state().keys():
                     updates.restore(state["updates"])
                 if state.get("memory"):
                     objective.restore(state["memory"])

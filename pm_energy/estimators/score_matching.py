@@ -73,12 +73,13 @@ class ScoreMatching(ScoreLearning, ScoreQueries, DensityMixin, EnergyEstimator):
         Mean of the data, and their deviation with the noise.
     sigma_ : float
         Noise that was used, of "denoising" only.
-    log_partition_ : float
-        Log Z, by quadrature; for 1 or 2 features.
+    log_partition_, log_partition_error_ : float
+        Log Z and its standard error: by quadrature for 1 or 2 features, with an error of 0, and by
+        annealed importance sampling for more.
     history_ : dict
-        ``loss``: its means over 50 updates at a time.
+        ``loss``: its means over 50 updates at a time, and at the end of a call.
     n_iter_ : int
-        Updates that were kept.
+        Updates that were kept, of all calls since learning began.
     n_features_in_, feature_names_in_
         As scikit-learn's.
 

@@ -1,10 +1,8 @@
 """What can be asked of a learned network energy, whatever its objective was."""
 
-from dataclasses import replace
 from numbers import Integral
 from typing import ClassVar
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from pm_energy.energies.neural import NeuralEnergy
@@ -58,14 +56,18 @@ class ScoreQueries:
         n_steps : int
             Moves of each member. Exact as these and the population grow.
         """
-        check_is_fitted(self)
+        model, theta = self._model()
         for name, value in (("n_samples", n_samples), ("n_steps", n_steps)):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-        z = annealed_draws(
-            *self._in_units(), generator(random_state), int(n_samples), int(n_steps)
+        return annealed_draws(
+            lambda x: model.value_and_slope(theta, x),
+            self.location_,
+            BROADER * self.scale_,
+            generator(random_state),
+            int(n_samples),
+            int(n_steps),
         )
-        return self.location_ + self.scale_ * z
 
     def log_partition(self, n_chains=None, n_betas=200, *, random_state=None):
         """Estimate log Z of ``energy_``.
@@ -95,14 +97,14 @@ class ScoreQueries:
                 lambda x: model.value_and_slope(theta, x)[0], self.location_, self.scale_
             )
             return LogPartition(value, 0.0, value, value, "quadrature")
-        found = annealed_log_partition(
-            *self._in_units(),
+        return annealed_log_partition(
+            lambda x: model.value_and_slope(theta, x),
+            self.location_,
+            BROADER * self.scale_,
             generator(random_state),
             positive_int("n_chains", CHAINS if n_chains is None else n_chains),
             positive_int("n_betas", n_betas),
         )
-        volume = np.log(self.scale_).sum()
-        return replace(found, **{k: getattr(found, k) + volume for k in ("value", "lower", "upper")})
 
     @property
     def log_partition_(self):
@@ -136,17 +138,6 @@ class ScoreQueries:
             layers[f"intercept_{i}"] = (f"layer_{i + 1}",), intercept
         tree["parameters"] = tree["parameters"].to_dataset().assign(layers)
         return tree
-
-    def _in_units(self):
-        """Energy and slope in units of the scale, and the normal distribution to anneal from."""
-        model, theta = self._model()
-
-        def value_and_slope(z):
-            value, slope = model.value_and_slope(theta, self.location_ + self.scale_ * z)
-            return value, self.scale_ * slope
-
-        n = self.n_features_in_
-        return value_and_slope, np.zeros(n), np.full(n, BROADER)
 
     def _known_partition(self):
         check_is_fitted(self)

@@ -56,11 +56,11 @@ class ScoreChains:
         self._move(mala, theta, chains, self._step_size, rng, n_sweeps)
 
     def jump(self, theta, chains, x, rng):
-        """Propose to each chain a place near a row of x, by a move that leaves ``exp(-E)`` invariant.
+        """Propose to each chain a place near a row of x; this leaves ``exp(-E)`` invariant.
 
         Proposals are independent draws of a kernel density of the rows, of several widths at once,
-        and are accepted with the probability of Metropolis and Hastings. So modes far apart exchange
-        chains until each has its share. In many dimensions few jumps are accepted.
+        and are accepted with the probability of Metropolis and Hastings. So modes far apart
+        exchange chains until each has its share. In many dimensions few jumps are accepted.
         """
         location, scale, shape = self._units()
         rows, old = ((part - location) / scale for part in (x, chains["visible"]))

@@ -52,66 +52,75 @@ def annealed_draws(value_and_slope, location, scale, rng, n, n_steps=200):
     (True, True)
     """
     size = max(n, SMALLEST_POPULATION)
-    *_, (_, x, _) = annealed_population(value_and_slope, location, scale, rng, size, n_steps)
-    return x[rng.permutation(size)[:n]]
+    energy = in_units(value_and_slope, location, scale)
+    *_, (_, z, _) = annealed_population(energy, len(location), rng, size, n_steps)
+    return location + scale * z[rng.permutation(size)[:n]]
 
 
-def annealed_population(value_and_slope, location, scale, rng, size, n_steps=200):
-    """Yield a population on its way from a normal distribution to ``exp(-value)``.
+def in_units(value_and_slope, location, scale):
+    """Return the energy and its gradient as a function of ``z = (x - location) / scale``."""
+
+    def at(z):
+        value, slope = value_and_slope(location + scale * z)
+        return value, scale * slope
+
+    return at
+
+
+def annealed_population(value_and_slope, d, rng, size, n_steps=200):
+    """Yield a population on its way from a standard normal distribution to ``exp(-value)``.
 
     Parameters
     ----------
-    value_and_slope, location, scale, rng, n_steps
+    value_and_slope, rng, n_steps
         As for :func:`annealed_draws`.
-    size : int
+    d, size : int
+        Units, and members of the population.
 
     Yields
     ------
     beta : float
         From above 0 to 1: the density is ``exp(-(1 - beta) z**2 / 2 - beta value)``.
-    x : array, shape (size, d)
+    z : array, shape (size, d)
     step_size : float
-        Of the moves, in units of ``x``.
+        Of the moves.
 
     Examples
     --------
     >>> import numpy as np
     >>> from pm_energy.training.score_draws import annealed_population
-    >>> def narrow(x):
-    ...     return 50 * (x**2).sum(axis=1), 100 * x
+    >>> def narrow(z):
+    ...     return 50 * (z**2).sum(axis=1), 100 * z
     >>> rng = np.random.default_rng(0)
-    >>> steps = [s for *_, s in annealed_population(narrow, np.zeros(1), np.ones(1), rng, 100)]
+    >>> steps = [step for *_, step in annealed_population(narrow, 1, rng, 100)]
     >>> bool(steps[-1] < 0.3 < steps[0])
     True
     """
-    x = location + scale * rng.standard_normal((size, len(location)))
+    z = rng.standard_normal((size, d))
     per_level = max(1, n_steps // (2 * LEVELS))
     betas = np.linspace(0.0, 1.0, LEVELS + 1)
-    step_size = StepSize(len(location))
-    step_size.value *= float(np.min(scale))
+    step_size = StepSize(d)
     with threadpool_limits(1, user_api="blas"):
         for before, beta in itertools.pairwise(betas):
-            x = x[_systematic((beta - before) * log_ratio(value_and_slope, location, scale, x), rng)]
+            z = z[_systematic((beta - before) * log_ratio(value_and_slope, z), rng)]
             moves = per_level if beta < 1 else per_level + max(1, n_steps - LEVELS * per_level)
-            mala(x, bridge(value_and_slope, location, scale, beta), step_size, rng, moves)
-            yield float(beta), x, step_size.value
+            mala(z, bridge(value_and_slope, beta), step_size, rng, moves)
+            yield float(beta), z, step_size.value
 
 
-def bridge(value_and_slope, location, scale, beta):
+def bridge(value_and_slope, beta):
     """Minus the log-density at beta, and its gradient, as a function of rows."""
 
-    def at(x):
-        value, slope = value_and_slope(x)
-        z = (x - location) / scale
-        base = 0.5 * (z * z).sum(axis=1)
-        return (1 - beta) * base + beta * value, (1 - beta) * z / scale + beta * slope
+    def at(z):
+        value, slope = value_and_slope(z)
+        return (1 - beta) * 0.5 * (z * z).sum(axis=1) + beta * value, (1 - beta) * z + beta * slope
 
     return at
 
 
-def log_ratio(value_and_slope, location, scale, x):
+def log_ratio(value_and_slope, z):
     """Log-ratio of the densities at beta = 1 and 0, not normalised."""
-    return 0.5 * (((x - location) / scale) ** 2).sum(axis=1) - value_and_slope(x)[0]
+    return 0.5 * (z * z).sum(axis=1) - value_and_slope(z)[0]
 
 
 def _systematic(log_weights, rng):

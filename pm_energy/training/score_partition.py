@@ -1,14 +1,12 @@
 """Log Z of a learned energy of any number of real-valued units, with its error."""
 
-import itertools
-
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pm_energy.paths.ladder import equal_rejection_ladder
 from pm_energy.training.annealed import annealed_log_z
 from pm_energy.training.energy_continuous import StepSize, mala
-from pm_energy.training.score_draws import annealed_population, bridge, log_ratio
+from pm_energy.training.score_draws import annealed_population, bridge, in_units, log_ratio
 
 PILOT = 512  # members of the population that tunes
 BLOCK = 250  # chains that anneal together, so that products of matrices pay
@@ -56,49 +54,44 @@ def annealed_log_partition(value_and_slope, location, scale, rng, n_chains=500, 
     >>> print(abs(log_z.errors_from(2.5 * np.log(np.pi / 2))) < 4, log_z.mcse < 0.05)
     True True
     """
-    betas, steps = _plan(value_and_slope, location, scale, rng, n_betas)
+    energy, d = in_units(value_and_slope, location, scale), len(location)
+    betas, steps = _plan(energy, d, rng, n_betas)
+    levels = [*zip(betas[:-1], betas[1:], steps, strict=True)]
 
-    def ratio(x):
-        return log_ratio(value_and_slope, location, scale, x)
-
-    def move(rng, x, beta, step):
-        step_size = StepSize(len(location))
+    def move(rng, z, beta, step):
+        step_size = StepSize(d)
         step_size.value = step
         step_size.freeze()
-        mala(x, bridge(value_and_slope, location, scale, beta), step_size, rng, 1)
+        mala(z, bridge(energy, beta), step_size, rng, 1)
 
     def forth(rng, size):
-        x = location + scale * rng.standard_normal((size, len(location)))
-        works = np.zeros(size)
+        z, works = rng.standard_normal((size, d)), np.zeros(size)
         with threadpool_limits(1, user_api="blas"):
-            for (before, beta), step in zip(itertools.pairwise(betas), steps, strict=True):
-                works -= (beta - before) * ratio(x)
-                move(rng, x, beta, step)
-        return works, x
+            for before, beta, step in levels:
+                works -= (beta - before) * log_ratio(energy, z)
+                move(rng, z, beta, step)
+        return works, z
 
-    def back(rng, x):
-        x, works = x.copy(), np.zeros(len(x))
-        pairs = [*itertools.pairwise(betas)]
+    def back(rng, z):
+        z, works = z.copy(), np.zeros(len(z))
         with threadpool_limits(1, user_api="blas"):
-            for (before, beta), step in zip(pairs[::-1], steps[::-1], strict=True):
-                move(rng, x, beta, step)
-                works -= (beta - before) * ratio(x)
+            for before, beta, step in reversed(levels):
+                move(rng, z, beta, step)
+                works -= (beta - before) * log_ratio(energy, z)
         return works
 
-    log_z_base = 0.5 * len(location) * np.log(2 * np.pi) + np.log(scale).sum()
+    log_z_base = 0.5 * d * np.log(2 * np.pi) + np.log(scale).sum()
     return annealed_log_z(rng, forth, back, log_z_base, n_chains, block=BLOCK)
 
 
-def _plan(value_and_slope, location, scale, rng, n_betas):
+def _plan(energy, d, rng, n_betas):
     """Values of beta, as far apart as the log-ratio allows, and step sizes at all but the first."""
     levels, lengths, sizes = [0.0], [], []
-    x = location + scale * rng.standard_normal((PILOT, len(location)))
-    spread = log_ratio(value_and_slope, location, scale, x).std()
-    for beta, x, step in annealed_population(value_and_slope, location, scale, rng, PILOT):
-        after = log_ratio(value_and_slope, location, scale, x).std()
-        lengths.append((beta - levels[-1]) * 0.5 * (spread + after))
+    spread = log_ratio(energy, rng.standard_normal((PILOT, d))).std()
+    for beta, z, step in annealed_population(energy, d, rng, PILOT):
+        before, spread = spread, log_ratio(energy, z).std()
+        lengths.append(0.5 * (beta - levels[-1]) * (before + spread))
         levels.append(beta)
         sizes.append(step)
-        spread = after
     betas = equal_rejection_ladder(np.array(levels), np.array(lengths), n_betas + 1)
     return betas, np.exp(np.interp(betas[1:], levels[1:], np.log(sizes)))

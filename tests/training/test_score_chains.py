@@ -9,6 +9,7 @@ from scipy.stats import chi2, norm
 from pm_energy.energies.neural import NeuralEnergy
 from pm_energy.testing.invariance import FALSE_ALARM, pooled_chisquare
 from pm_energy.training import score_chains
+from pm_energy.training.energy_continuous import StepSize
 from pm_energy.training.energy_matching import EnergyMatchingObjective, TransportMatching
 from pm_energy.training.energy_model import EnergyModel
 from pm_energy.training.likelihood import PersistentCD
@@ -104,7 +105,7 @@ def test_jumps_give_modes_their_shares_from_any_start():
     shares = {}
     for jumps in (True, False):
         chains = {"visible": np.full((4000, 1), 4.7)}
-        for _ in range(20):
+        for _ in range(12):
             if jumps:
                 MODEL.jump(THETA, chains, draws(rng, 50), rng)
             MODEL.sweep(THETA, chains, rng, 2)
@@ -223,6 +224,15 @@ def test_what_an_objective_keeps_is_restored():
     assert len(other.buffer["visible"]) == 70  # of another size, it is filled anew
 
 
+def test_a_frozen_step_stays_as_it_is():
+    step_size = StepSize(2)
+    step_size.learn(0.1)
+    before = step_size.value
+    step_size.freeze()
+    step_size.learn(0.1)
+    assert step_size.value == before
+
+
 def separable(n):
     """An energy of n units that do not know each other: a sum of wells of one unit each."""
     weights = np.kron(np.eye(n), [[3.0, -3.0]])
@@ -231,7 +241,7 @@ def separable(n):
 
 
 def test_log_partition_by_annealing_covers_a_product_of_quadratures():
-    """Of four units, by 20 seeds: the sum of squared errors is a chi-square, if errors are right."""
+    """Of four units, by 12 seeds: the sum of squared errors is a chi-square, if errors are right."""
     energy = separable(4)
     whole = NetworkModel(energy)
     truth = 0.0
@@ -252,13 +262,13 @@ def test_log_partition_by_annealing_covers_a_product_of_quadratures():
             lambda x: whole.value_and_slope(theta, x), np.zeros(4), np.full(4, 1.5),
             np.random.default_rng(seed), 250, 60,
         )
-        for seed in range(20)
+        for seed in range(12)
     ]  # fmt: skip
     errors = np.array([log_z.errors_from(truth) for log_z in found])
-    assert (errors**2).sum() < chi2.isf(FALSE_ALARM, 20)
+    assert (errors**2).sum() < chi2.isf(FALSE_ALARM, 12)
     assert max(log_z.mcse for log_z in found) < 0.3
     wrong = np.array([log_z.errors_from(truth + 0.2) for log_z in found])
-    assert (wrong**2).sum() > chi2.isf(FALSE_ALARM, 20)  # a fifth of a nat is noticed
+    assert (wrong**2).sum() > chi2.isf(FALSE_ALARM, 12)  # a fifth of a nat is noticed
 
 
 @pytest.mark.parametrize(
