@@ -20,8 +20,9 @@ class EnergyMatching(ScoreLearning, ScoreQueries, DensityMixin, EnergyEstimator)
 
     First the force :math:`-\epsilon \partial E / \partial x` learns to carry noise to data along
     straight lines; then contrastive steps with Langevin negatives, which by then start near the
-    data and jump between their modes, make :math:`e^{-E}` their density [1]_. Unlike denoising score matching it does not smooth
-    the data, and sees how much of them is in each of modes far apart.
+    data and jump between their modes, make :math:`e^{-E}` their density [1]_. Unlike denoising
+    score matching it does not smooth the data, and sees how much of them is in each of modes far
+    apart.
 
     Parameters
     ----------

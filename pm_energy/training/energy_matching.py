@@ -12,7 +12,6 @@ References
    optimal transport, Transactions on Machine Learning Research.
 """
 
-import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 

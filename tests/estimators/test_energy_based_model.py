@@ -96,7 +96,7 @@ def test_parts_go_on_where_the_last_one_ended(make, tmp_path):
     forgetful._state = {"rng": forgetful._state["rng"]}
     forgetful.partial_fit(ROWS + 1.0)
     assert not np.allclose(forgetful.coefs_[0], parts.coefs_[0])  # moments and chains were used
-    with pytest.raises(ValueError, match="X has 3 features, but .* is expecting 2"):
+    with pytest.raises(ValueError, match="X has 3 features, but"):
         parts.partial_fit(np.zeros((5, 3)))
     assert not np.array_equal(first[0], parts.coefs_[0])
 

@@ -241,7 +241,7 @@ def separable(n):
 
 
 def test_log_partition_by_annealing_covers_a_product_of_quadratures():
-    """Of four units, by 12 seeds: the sum of squared errors is a chi-square, if errors are right."""
+    """By 12 seeds: the sum of squared errors is a chi-square, if errors are right."""
     energy = separable(4)
     whole = NetworkModel(energy)
     truth = 0.0
