@@ -68,6 +68,7 @@ _HOMES = {
     "pm_energy.estimators": (
         "BernoulliRBM",
         "DiffusionModel",
+        "EnergyBasedModel",
         "EnergyMatching",
         "FlowMatching",
         "GaussianMixtureEM",

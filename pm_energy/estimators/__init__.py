@@ -4,6 +4,7 @@ from pm_energy.estimators.bernoulli_rbm import BernoulliRBM
 from pm_energy.estimators.boltzmann_machine import BoltzmannMachine
 from pm_energy.estimators.deep_belief import sample_deep_belief
 from pm_energy.estimators.diffusion_model import DiffusionModel
+from pm_energy.estimators.energy_based_model import EnergyBasedModel
 from pm_energy.estimators.energy_matching import EnergyMatching
 from pm_energy.estimators.flow_matching import FlowMatching
 from pm_energy.estimators.gaussian_mixture import GaussianMixtureEM
@@ -18,6 +19,7 @@ __all__ = [
     "BernoulliRBM",
     "BoltzmannMachine",
     "DiffusionModel",
+    "EnergyBasedModel",
     "EnergyMatching",
     "FlowMatching",
     "GaussianMixtureEM",

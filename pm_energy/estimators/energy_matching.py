@@ -3,23 +3,26 @@
 from numbers import Integral, Real
 from typing import ClassVar
 
-from sklearn.base import DensityMixin, _fit_context
+import numpy as np
+from sklearn.base import DensityMixin
 from sklearn.utils._param_validation import Interval
 
-from pm_energy.estimators.base import EnergyEstimator, generator
-from pm_energy.estimators.score_queries import NETWORK, ScoreQueries
+from pm_energy.estimators.base import EnergyEstimator
+from pm_energy.estimators.score_learning import NETWORK, ScoreLearning, refuse_constant
+from pm_energy.estimators.score_queries import ScoreQueries
 from pm_energy.training.energy_matching import EnergyMatchingObjective, TransportMatching
 
 END = 0.8  # of the lines in the second phase, which leave the rest to the likelihood
 
 
-class EnergyMatching(ScoreQueries, DensityMixin, EnergyEstimator):
+class EnergyMatching(ScoreLearning, ScoreQueries, DensityMixin, EnergyEstimator):
     r"""Density of real-valued data: an energy that leads noise to the data and is theirs there.
 
     First the force :math:`-\epsilon \partial E / \partial x` learns to carry noise to data along
     straight lines; then contrastive steps with Langevin negatives, which by then start near the
-    data, make :math:`e^{-E}` their density [1]_. Unlike denoising score matching it does not smooth
-    the data, and sees how much of them is in each of modes far apart.
+    data and jump between their modes, make :math:`e^{-E}` their density [1]_. Unlike denoising
+    score matching it does not smooth the data, and sees how much of them is in each of modes far
+    apart.
 
     Parameters
     ----------
@@ -101,33 +104,25 @@ class EnergyMatching(ScoreQueries, DensityMixin, EnergyEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Fit a new network to the rows of X (n_samples, n_features).
+    def _blur(self, x):
+        refuse_constant(x)
+        return 0.0
 
-        Raises
-        ------
-        ValueError
-            If X is not finite or has constant columns.
+    def _length(self):
+        return self.n_warm_up + self.n_iter
 
-        Warns
-        -----
-        ConvergenceWarning
-            If learning diverged. Then the parameters are the last good ones.
-        """
-        x = self._rows(X, reset=True)
-        self._refuse_constant(x)
-
-        def phases(location, scale):
-            temperature = self.temperature * float((scale**2).mean())
-            whole = TransportMatching(location, scale, temperature=temperature)
-            part = TransportMatching(location, scale, temperature=temperature, end=END)
-            matching = EnergyMatchingObjective(
-                part,
-                weight=self.transport_weight,
-                n_chains=self.n_chains,
-                n_steps=self.n_steps,
-            )
-            return [(whole, self.n_warm_up), (matching, self.n_iter)]
-
-        return self._learn(x, generator(self.random_state), 0.0, phases)
+    def _phases(self, first, n_steps):
+        temperature = self.temperature * float((self.scale_**2).mean())
+        whole, part = (
+            TransportMatching(self.location_, self.scale_, temperature=temperature, end=end)
+            for end in (1.0, END)
+        )
+        matching = EnergyMatchingObjective(
+            part,
+            weight=self.transport_weight,
+            n_chains=self.n_chains,
+            n_steps=self.n_steps,
+        )
+        warm_up = int(np.clip(self.n_warm_up - first, 0, n_steps))
+        phases = (whole, warm_up), (matching, n_steps - warm_up)
+        return [(objective, n) for objective, n in phases if n]

@@ -4,12 +4,13 @@ from numbers import Real
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import DensityMixin, _fit_context
+from sklearn.base import DensityMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from pm_energy.estimators.base import EnergyEstimator, generator
-from pm_energy.estimators.score_queries import NETWORK, ScoreQueries
+from pm_energy.estimators.base import EnergyEstimator
+from pm_energy.estimators.score_learning import NETWORK, ScoreLearning, refuse_constant
+from pm_energy.estimators.score_queries import ScoreQueries
 from pm_energy.training.score_matching import OBJECTIVES, make_score_objective
 
 SHARE = 0.1  # of the data's root mean square deviation that sigma is by default
@@ -24,7 +25,7 @@ def _denoises(estimator):
     return True
 
 
-class ScoreMatching(ScoreQueries, DensityMixin, EnergyEstimator):
+class ScoreMatching(ScoreLearning, ScoreQueries, DensityMixin, EnergyEstimator):
     r"""Density of real-valued data: a network energy learned from its score, without log Z.
 
     The energy is a multilayer perceptron in a quadratic bowl, a
@@ -72,12 +73,13 @@ class ScoreMatching(ScoreQueries, DensityMixin, EnergyEstimator):
         Mean of the data, and their deviation with the noise.
     sigma_ : float
         Noise that was used, of "denoising" only.
-    log_partition_ : float
-        Log Z, by quadrature; for 1 or 2 features.
+    log_partition_, log_partition_error_ : float
+        Log Z and its standard error: by quadrature for 1 or 2 features, with an error of 0, and by
+        annealed importance sampling for more.
     history_ : dict
-        ``loss``: its means over 50 updates at a time.
+        ``loss``: its means over 50 updates at a time, and at the end of a call.
     n_iter_ : int
-        Updates that were kept.
+        Updates that were kept, of all calls since learning began.
     n_features_in_, feature_names_in_
         As scikit-learn's.
 
@@ -132,37 +134,19 @@ class ScoreMatching(ScoreQueries, DensityMixin, EnergyEstimator):
         self.verbose = verbose
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Fit a new network to the rows of X (n_samples, n_features).
-
-        Raises
-        ------
-        ValueError
-            If X is not finite, or columns are constant where there is no noise to make a density
-            of them.
-
-        Warns
-        -----
-        ConvergenceWarning
-            If learning diverged. Then the parameters are the last good ones.
-        """
-        x = self._rows(X, reset=True)
-        if self.objective == "denoising":
-            rms = float(np.sqrt(x.var(axis=0).mean()))
-            self.sigma_ = SHARE * rms if self.sigma is None else float(self.sigma)
-            if not self.sigma_ > 0:
-                raise ValueError("X is constant: give sigma, the noise that is to be learned")
-        else:
-            self._refuse_constant(x)
+    def _blur(self, x):
+        if self.objective != "denoising":
+            refuse_constant(x)
             self.sigma_ = None
-        objective = make_score_objective(self.objective, self.sigma_)
-        return self._learn(
-            x,
-            generator(self.random_state),
-            self.sigma_ or 0.0,
-            lambda location, scale: [(objective, self.n_iter)],
-        )
+            return 0.0
+        rms = float(np.sqrt(x.var(axis=0).mean()))
+        self.sigma_ = SHARE * rms if self.sigma is None else float(self.sigma)
+        if not self.sigma_ > 0:
+            raise ValueError("X is constant: give sigma, the noise that is to be learned")
+        return self.sigma_
+
+    def _phases(self, first, n_steps):
+        return [(make_score_objective(self.objective, self.sigma_), n_steps)]
 
     @available_if(_denoises)
     def denoise(self, X):

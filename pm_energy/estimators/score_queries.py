@@ -1,45 +1,20 @@
 """What can be asked of a learned network energy, whatever its objective was."""
 
-import warnings
-from numbers import Integral, Real
+from numbers import Integral
 from typing import ClassVar
 
-import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from pm_energy.energies.neural import ACTIVATIONS, NeuralEnergy
+from pm_energy.energies.neural import NeuralEnergy
 from pm_energy.estimators.base import generator
-from pm_energy.training.progress import Progress
-from pm_energy.training.recipe import SCHEDULES, make_schedule
-from pm_energy.training.score_adam import Adam
+from pm_energy.partition.result import LogPartition
 from pm_energy.training.score_draws import annealed_draws, grid_log_partition
-from pm_energy.training.score_fit import BLOCK, fit_steps
 from pm_energy.training.score_network import NetworkModel
-from pm_energy.training.score_spectral import SpectralLimit
+from pm_energy.training.score_partition import annealed_log_partition
+from pm_energy.validate import positive_int
 
-NETWORK: dict = {  # constraints of the parameters that estimators of this kind have in common
-    "hidden": ["array-like"],
-    "activation": [StrOptions(set(ACTIVATIONS))],
-    "n_iter": [Interval(Integral, 1, None, closed="left")],
-    "batch_size": [Interval(Integral, 1, None, closed="left")],
-    "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "schedule": [StrOptions(set(SCHEDULES))],
-    "spectral_norm": [Interval(Real, 0, None, closed="neither"), None],
-    "verbose": ["verbose"],
-    "random_state": ["random_state"],
-}
-SAMPLED = "estimate log Z of more features from tempered draws of energy_: see the page on evidence"
-
-
-def grid_is_possible(estimator):
-    """Whether there are few enough features for log Z by quadrature."""
-    n = getattr(estimator, "n_features_in_", 1)
-    if n > 2:
-        raise AttributeError(f"log Z by quadrature is for 1 or 2 features, got {n}: {SAMPLED}")
-    return True
+BROADER = 1.5  # than the data: where annealing starts
+CHAINS = 500
 
 
 class ScoreQueries:
@@ -88,33 +63,64 @@ class ScoreQueries:
         return annealed_draws(
             lambda x: model.value_and_slope(theta, x),
             self.location_,
-            1.5 * self.scale_,
+            BROADER * self.scale_,
             generator(random_state),
             int(n_samples),
             int(n_steps),
         )
 
-    @property
-    def log_partition_(self):
-        """Log Z of ``energy_`` by quadrature on a grid; of 1 or 2 features only."""
-        grid_is_possible(self)
+    def log_partition(self, n_chains=None, n_betas=200, *, random_state=None):
+        """Estimate log Z of ``energy_``.
+
+        Parameters
+        ----------
+        n_chains : int, optional
+            Of annealed importance sampling from a normal distribution half as broad again as the
+            data. By default a grid is summed for 1 or 2 features, and there are 500 for more.
+        n_betas : int
+            Inverse temperatures of the annealing.
+        random_state : int, RandomState or None
+
+        Returns
+        -------
+        LogPartition
+            Its ``mcse`` is 0 by a grid, whose error is far below that of any use.
+
+        Warns
+        -----
+        EvidenceWarning
+            If annealing back gives another value, or the standard error is above 0.3.
+        """
         model, theta = self._model()
-        if getattr(self, "_log_partition", None) is None:  # a cache that no file keeps
-            self._log_partition = grid_log_partition(
+        if n_chains is None and self.n_features_in_ <= 2:
+            value = grid_log_partition(
                 lambda x: model.value_and_slope(theta, x)[0], self.location_, self.scale_
             )
-        return self._log_partition
+            return LogPartition(value, 0.0, value, value, "quadrature")
+        return annealed_log_partition(
+            lambda x: model.value_and_slope(theta, x),
+            self.location_,
+            BROADER * self.scale_,
+            generator(random_state),
+            positive_int("n_chains", CHAINS if n_chains is None else n_chains),
+            positive_int("n_betas", n_betas),
+        )
 
-    @available_if(grid_is_possible)
+    @property
+    def log_partition_(self):
+        """Log Z of ``energy_``, a float, as :meth:`log_partition` finds it by default."""
+        return self._known_partition().value
+
+    @property
+    def log_partition_error_(self):
+        """Standard error of ``log_partition_``: 0 by a grid, for 1 or 2 features."""
+        return self._known_partition().mcse
+
     def score_samples(self, X):
-        """Return the log-density (n_samples,) at the rows of X, log Z by quadrature on a grid.
-
-        There only are of 1 or 2 features.
-        """
+        """Return the log-density (n_samples,) at the rows of X, as good as ``log_partition_``."""
         model, theta = self._model()
         return -model.value_and_slope(theta, self._rows(X))[0] - self.log_partition_
 
-    @available_if(grid_is_possible)
     def score(self, X, y=None):
         """Return the mean log-density of the rows of X; see :meth:`score_samples`."""
         return float(self.score_samples(X).mean())
@@ -133,66 +139,12 @@ class ScoreQueries:
         tree["parameters"] = tree["parameters"].to_dataset().assign(layers)
         return tree
 
-    def _rows(self, X, reset=False):
-        least = 2 if reset else 1
-        return validate_data(self, X, dtype=np.float64, reset=reset, ensure_min_samples=least)
-
-    def _refuse_constant(self, x):
-        constant = np.flatnonzero(x.std(axis=0) == 0)
-        if constant.size:
-            raise ValueError(
-                f"columns {constant.tolist()} of X are constant and have no density: leave them "
-                "out, or use ScoreMatching with a sigma, which learns them with noise"
-            )
+    def _known_partition(self):
+        check_is_fitted(self)
+        if getattr(self, "_log_partition", None) is None:  # a cache that no file keeps
+            self._log_partition = self.log_partition(random_state=self._seed)
+        return self._log_partition
 
     def _model(self):
         model = NetworkModel(self.energy_)
         return model, model.initial()
-
-    def _learn(self, x, rng, blur, phases):
-        """Fit a new network to rows in phases, each an objective and a number of steps.
-
-        ``phases(location, scale)`` says them; ``blur`` is the noise that the learned density has
-        beside the data.
-        """
-        self.location_, self.scale_ = x.mean(axis=0), np.sqrt(x.var(axis=0) + blur**2)
-        start = NeuralEnergy.initial(
-            rng,
-            x.shape[1],
-            tuple(self.hidden),
-            activation=self.activation,
-            location=self.location_,
-            scale=self.scale_,
-        )
-        model = NetworkModel(start)
-        theta, rows = model.initial("float32"), x.astype(np.float32)
-        phases = phases(self.location_, self.scale_)
-        losses, self.n_iter_ = [], 0
-        n_blocks = sum(-(-n_steps // BLOCK) for _, n_steps in phases)
-        with Progress(f"fit {type(self).__name__}", n_blocks, self.verbose) as progress:
-            for objective, n_steps in phases:
-                rate = make_schedule(self.schedule, self.learning_rate, n_steps)
-                updates = Adam(rate)
-                if self.spectral_norm is not None:
-                    updates = SpectralLimit(updates, self.spectral_norm)
-                fitted = fit_steps(
-                    model, theta, objective, rows, updates, rng,
-                    batch_size=self.batch_size, n_steps=n_steps, progress=progress,
-                )  # fmt: skip
-                theta = fitted.theta
-                losses.append(fitted.history["loss"])
-                self.n_iter_ += fitted.n_epochs
-                if fitted.failure:
-                    break
-        if fitted.failure:
-            warnings.warn(
-                f"learning diverged: {fitted.failure}. The parameters are those of step "
-                f"{self.n_iter_}. Lower learning_rate, or set spectral_norm",
-                ConvergenceWarning,
-                stacklevel=4,  # where fit was called
-            )
-        self.history_ = {"loss": np.concatenate(losses)}
-        learned = model.energy(theta)
-        self.coefs_, self.intercepts_ = map(list, (learned.weights, learned.biases))
-        self._log_partition = None
-        return self

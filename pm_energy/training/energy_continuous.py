@@ -35,6 +35,18 @@ class StepSize:
         self._count += 1
         self.value *= np.exp((acceptance - TARGET) * self._count**-0.6)
 
+    def freeze(self):
+        """Learn no more, so that moves are the same for all chains and times."""
+        self._count = np.inf
+
+    def state(self):
+        """Return what it takes to go on, a dict of numbers."""
+        return {"value": float(self.value), "count": self._count}
+
+    def restore(self, state):
+        """Go on from what :meth:`state` returned."""
+        self.value, self._count = state["value"], state["count"]
+
 
 def mala(x, value_and_slope, step_size, rng, n_moves):
     """Metropolis-adjusted Langevin moves, which leave ``exp(-value)`` invariant, in place.

@@ -12,12 +12,10 @@ References
    optimal transport, Transactions on Machine Learning Research.
 """
 
-import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from pm_energy.training.energy_continuous import StepSize, mala
-from pm_energy.training.model import difference
+from pm_energy.training.replay import ReplayBuffer
 from pm_energy.validate import parameter, positive, positive_int
 
 
@@ -105,9 +103,10 @@ class EnergyMatchingObjective:
     The gradient is :math:`\lambda` times that of the transport plus that of the likelihood,
     :math:`\langle \partial E / \partial\theta \rangle_{data} - \langle \partial E /
     \partial\theta \rangle_{model}`. Negatives are chains with a Metropolis correction that are
-    kept from update to update, rather than short runs without one as in [1]_: a few of them start
-    anew at each update, half of these at data and half at noise that the force has carried to the
-    data.
+    kept from update to update and jump between modes, a
+    :class:`~pm_energy.training.replay.ReplayBuffer`, rather than short runs without one as in [1]_:
+    a few of them start anew at each update, half of these at data and half at noise that the force
+    has carried to the data.
 
     Parameters
     ----------
@@ -145,36 +144,31 @@ class EnergyMatchingObjective:
 
     def __init__(self, transport, *, weight=0.1, n_chains=256, n_steps=10, reinit=0.05):
         self.transport = transport
-        self.n_chains, self.n_steps = (
-            positive_int("n_chains", n_chains),
-            positive_int("n_steps", n_steps),
-        )
         if not weight >= 0:
             raise ValueError(f"weight must be at least zero, got {weight!r}")
-        if not 0 <= reinit <= 1:
-            raise ValueError(f"reinit must be from 0 to 1, got {reinit!r}")
-        self.weight, self.reinit = float(weight), float(reinit)
-        self.chains = self.step_size = None
+        self.weight = float(weight)
+        self.negatives = ReplayBuffer(
+            positive_int("n_chains", n_chains),
+            n_chains,
+            reinit=reinit,
+            n_steps=n_steps,
+            start=self._starts,
+            jumps=True,
+        )
 
     def gradient(self, model, theta, x, weights, rng):
         """Return the gradient, and the transport's loss: the contrastive part follows none."""
-        if self.chains is None:
-            self.chains = self._starts(model, theta, x, self.n_chains, rng)
-            self.step_size = StepSize(x.shape[1])
-            self.step_size.value *= float(np.mean(x.std(axis=0))) or 1.0
-        anew = np.flatnonzero(rng.random(self.n_chains) < self.reinit)
-        if anew.size:
-            self.chains[anew] = self._starts(model, theta, x, anew.size, rng)
-        mala(
-            self.chains,
-            lambda x: model.value_and_slope(theta, x),
-            self.step_size,
-            rng,
-            self.n_steps,
-        )
-        contrast = difference(model.statistics(theta, self.chains), model.statistics(theta, x))
+        contrast, _ = self.negatives.gradient(model, theta, x, weights, rng)
         flow, info = self.transport.gradient(model, theta, x, weights, rng)
         return {k: self.weight * flow[k] + contrast[k] for k in contrast}, info
+
+    def state(self):
+        """Return what is carried from batch to batch: the chains."""
+        return self.negatives.state()
+
+    def restore(self, state):
+        """Go on from what :meth:`state` returned."""
+        self.negatives.restore(state)
 
     def _starts(self, model, theta, x, n, rng, n_flow=20):
         """Rows of data, and noise carried along the force for a unit of time."""
@@ -183,4 +177,4 @@ class EnergyMatchingObjective:
         for _ in range(n_flow if len(carried) else 0):
             carried += self.transport.temperature / n_flow * model.score(theta, carried)
         rows[: n // 2] = carried
-        return rows.astype(float)
+        return model.start(theta, rng, x=rows)

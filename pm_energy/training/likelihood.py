@@ -67,6 +67,10 @@ class LikelihoodObjective(ABC):
         if "log_z" in info:
             energies = model.free_energy(theta, x)
             info["log_likelihood"] = -float(np.average(energies, weights=weights)) - info["log_z"]
+        if "model_energy" in info:
+            energies = model.free_energy(theta, x)
+            info["energy_gap"] = float(np.average(energies, weights=weights))
+            info["energy_gap"] -= info.pop("model_energy")
         return gradient, info
 
 

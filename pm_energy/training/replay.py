@@ -34,13 +34,18 @@ class ReplayBuffer(LikelihoodObjective):
         *biased*: what is learned is the energy for which such chains, with this step size and this
         number of steps, look like the data, and not the maximum of the likelihood. By default the
         model's own sweeps, which are exact.
-    start : {"random", "data"}
-        Where chains start: where the model starts them, or at rows of the batch.
+    start : {"random", "data"} or callable
+        Where chains start: where the model starts them, or at rows of the batch; or
+        ``start(model, theta, x, n, rng)``, which returns n chains.
+    jumps : bool
+        Whether an update first proposes to each chain that it start anew near a row of the batch,
+        which is accepted so that its distribution stays what it is. Such chains cross between
+        modes far apart and are exact. The model must be able to: models of scores.
 
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of its range, or there are to be exact jumps between biased steps.
 
     References
     ----------
@@ -66,7 +71,15 @@ class ReplayBuffer(LikelihoodObjective):
     _memory: ClassVar[tuple[str, ...]] = ("offsets", "buffer")
 
     def __init__(
-        self, size=1000, n_chains=None, *, reinit=0.05, n_steps=20, step_size=None, start="random"
+        self,
+        size=1000,
+        n_chains=None,
+        *,
+        reinit=0.05,
+        n_steps=20,
+        step_size=None,
+        start="random",
+        jumps=False,
     ):
         super().__init__()
         self.size = positive_int("size", size)
@@ -77,15 +90,17 @@ class ReplayBuffer(LikelihoodObjective):
             raise ValueError(f"reinit must be from 0 to 1, got {reinit!r}")
         if step_size is not None and not 0 < step_size < np.inf:
             raise ValueError(f"step_size must be a positive number, got {step_size!r}")
-        if start not in STARTS:
-            raise ValueError(f"start must be one of {STARTS}, got {start!r}")
+        if not callable(start) and start not in STARTS:
+            raise ValueError(f"start must be one of {STARTS}, or callable, got {start!r}")
+        if jumps and step_size is not None:
+            raise ValueError("jumps are exact and steps of a given step_size are not: use one")
         self.reinit, self.step_size, self.start_at = float(reinit), step_size, start
-        self.n_steps = positive_int("n_steps", n_steps)
+        self.n_steps, self.jumps = positive_int("n_steps", n_steps), jumps
         self.buffer = None
 
     def model_statistics(self, model, theta, x, rng):
-        """Statistics of the chains that moved."""
-        if self.buffer is None:
+        """Statistics of the chains that moved, and their mean energy, which makes a gap."""
+        if self.buffer is None or len(model.visible(self.buffer)) != self.size:
             self.buffer = self._fresh(model, theta, x, self.size, rng)
         n = min(self.size, x.shape[0]) if self.n_chains is None else self.n_chains
         rows = rng.choice(self.size, n, replace=False)
@@ -94,15 +109,20 @@ class ReplayBuffer(LikelihoodObjective):
         if anew.size:
             for name, part in self._fresh(model, theta, x, anew.size, rng).items():
                 chains[name][anew] = part
+        if self.jumps:
+            model.jump(theta, chains, x, rng)
         if self.step_size is None:
             model.sweep(theta, chains, rng, self.n_steps)
         else:
             model.langevin(theta, chains, rng, self.n_steps, self.step_size)
         for name, part in chains.items():
             self.buffer[name][rows] = part
-        return model.chain_statistics(theta, chains), {}
+        energies = model.free_energy(theta, model.visible(chains))
+        return model.chain_statistics(theta, chains), {"model_energy": float(energies.mean())}
 
     def _fresh(self, model, theta, x, n, rng):
+        if callable(self.start_at):
+            return self.start_at(model, theta, x, n, rng)
         if self.start_at == "random":
             return model.start(theta, rng, n=n)
         return model.start(theta, rng, x=x[rng.integers(x.shape[0], size=n)])

@@ -39,6 +39,17 @@ class Adam:
         self.rate, self.step = rate, 0
         self._mean = self._square = None
 
+    def state(self):
+        """Return the moments and the count of steps, which it takes to go on."""
+        return {"mean": self._mean, "square": self._square, "step": self.step}
+
+    def restore(self, state):
+        """Go on from what :meth:`state` returned."""
+        self._mean, self._square = (
+            None if state[name] is None else state[name].copy() for name in ("mean", "square")
+        )
+        self.step = state["step"]
+
     def __call__(self, theta, gradient):
         """Return the parameters after one step; the ones given stay as they are."""
         flat = np.concatenate([np.ravel(value) for value in theta.values()])

@@ -1,5 +1,7 @@
 """What a learned energy is good for: draws from it, and log Z where a grid can hold it."""
 
+import itertools
+
 import numpy as np
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
@@ -49,26 +51,76 @@ def annealed_draws(value_and_slope, location, scale, rng, n, n_steps=200):
     >>> bool(abs((x > 0).mean() - 0.5) < 0.1), bool(abs(abs(x).mean() - 5) < 0.1)
     (True, True)
     """
-    size, d = max(n, SMALLEST_POPULATION), len(location)
-    x = location + scale * rng.standard_normal((size, d))
+    size = max(n, SMALLEST_POPULATION)
+    energy = in_units(value_and_slope, location, scale)
+    *_, (_, z, _) = annealed_population(energy, len(location), rng, size, n_steps)
+    return location + scale * z[rng.permutation(size)[:n]]
+
+
+def in_units(value_and_slope, location, scale):
+    """Return the energy and its gradient as a function of ``z = (x - location) / scale``."""
+
+    def at(z):
+        value, slope = value_and_slope(location + scale * z)
+        return value, scale * slope
+
+    return at
+
+
+def annealed_population(value_and_slope, d, rng, size, n_steps=200):
+    """Yield a population on its way from a standard normal distribution to ``exp(-value)``.
+
+    Parameters
+    ----------
+    value_and_slope, rng, n_steps
+        As for :func:`annealed_draws`.
+    d, size : int
+        Units, and members of the population.
+
+    Yields
+    ------
+    beta : float
+        From above 0 to 1: the density is ``exp(-(1 - beta) z**2 / 2 - beta value)``.
+    z : array, shape (size, d)
+    step_size : float
+        Of the moves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pm_energy.training.score_draws import annealed_population
+    >>> def narrow(z):
+    ...     return 50 * (z**2).sum(axis=1), 100 * z
+    >>> rng = np.random.default_rng(0)
+    >>> steps = [step for *_, step in annealed_population(narrow, 1, rng, 100)]
+    >>> bool(steps[-1] < 0.3 < steps[0])
+    True
+    """
+    z = rng.standard_normal((size, d))
     per_level = max(1, n_steps // (2 * LEVELS))
     betas = np.linspace(0.0, 1.0, LEVELS + 1)
     step_size = StepSize(d)
-    step_size.value *= float(np.min(scale))
     with threadpool_limits(1, user_api="blas"):
-        for i, beta in enumerate(betas[1:]):
+        for before, beta in itertools.pairwise(betas):
+            z = z[_systematic((beta - before) * log_ratio(value_and_slope, z), rng)]
+            moves = per_level if beta < 1 else per_level + max(1, n_steps - LEVELS * per_level)
+            mala(z, bridge(value_and_slope, beta), step_size, rng, moves)
+            yield float(beta), z, step_size.value
 
-            def bridge(x, beta=beta):
-                value, slope = value_and_slope(x)
-                z = (x - location) / scale
-                base = 0.5 * (z * z).sum(axis=1)
-                return (1 - beta) * base + beta * value, (1 - beta) * z / scale + beta * slope
 
-            ratio = 0.5 * (((x - location) / scale) ** 2).sum(axis=1) - value_and_slope(x)[0]
-            x = x[_systematic((beta - betas[i]) * ratio, rng)]
-            mala(x, bridge, step_size, rng, per_level)
-        mala(x, value_and_slope, step_size, rng, max(1, n_steps - LEVELS * per_level))
-    return x[rng.permutation(size)[:n]]
+def bridge(value_and_slope, beta):
+    """Minus the log-density at beta, and its gradient, as a function of rows."""
+
+    def at(z):
+        value, slope = value_and_slope(z)
+        return (1 - beta) * 0.5 * (z * z).sum(axis=1) + beta * value, (1 - beta) * z + beta * slope
+
+    return at
+
+
+def log_ratio(value_and_slope, z):
+    """Log-ratio of the densities at beta = 1 and 0, not normalised."""
+    return 0.5 * (z * z).sum(axis=1) - value_and_slope(z)[0]
 
 
 def _systematic(log_weights, rng):

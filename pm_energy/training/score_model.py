@@ -14,10 +14,11 @@ from pm_energy.compile import ONCE, compile_function
 from pm_energy.energy import single_block
 from pm_energy.training.energy_graphs import COMPILER_PAYS, graphs_of, row_shares
 from pm_energy.training.energy_parameters import Parameters
+from pm_energy.training.score_chains import ScoreChains
 from pm_energy.validate import numeric_array
 
 
-class ScoreModel:
+class ScoreModel(ScoreChains):
     """An energy whose parameters are learned from its score.
 
     What objectives of score matching ask for: losses made of the first and second derivatives of E
@@ -116,6 +117,9 @@ class ScoreModel:
             "slices", theta, x, directions, shares, np.asarray(float(squared))
         )
         return float(loss), self._named(theta, slopes)
+
+    def _units(self):
+        return 0.0, 1.0, self._graphs.shape
 
     def _call(self, name, theta, x, *arrays):
         shape = self._graphs.shape

@@ -17,9 +17,10 @@ from pm_energy.energies.neural import NeuralEnergy
 from pm_energy.training.energy_graphs import row_shares
 from pm_energy.training.energy_parameters import Parameters
 from pm_energy.training.score_activations import DERIVATIVES
+from pm_energy.training.score_chains import ScoreChains
 
 
-class NetworkModel:
+class NetworkModel(ScoreChains):
     """A :class:`~pm_energy.energies.neural.NeuralEnergy` as a model of scores.
 
     Has the methods of :class:`~pm_energy.training.score_model.ScoreModel` and, to rounding, its
@@ -185,6 +186,10 @@ class NetworkModel:
             if i:
                 back = back @ layers[i].T
         return loss, gradient
+
+    def _units(self):
+        location, scale, _ = self._fixed
+        return location, scale, (self._n,)
 
     def _read(self, theta, x):
         """Layers, biases, scaled units, and scale and confinement in the dtype of theta."""

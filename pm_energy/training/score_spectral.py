@@ -44,6 +44,15 @@ class SpectralLimit:
         self.updates, self.limit = updates, float(positive("limit", limit))
         self._vectors = {}
 
+    def state(self):
+        """Return what it takes to go on: the directions found, and the state of the updates."""
+        return {"vectors": dict(self._vectors), "updates": self.updates.state()}
+
+    def restore(self, state):
+        """Go on from what :meth:`state` returned."""
+        self._vectors = dict(state["vectors"])
+        self.updates.restore(state["updates"])
+
     def __call__(self, theta, gradient):
         """Return the parameters after one step."""
         theta = self.updates(theta, gradient)
