@@ -4,10 +4,11 @@
 
 One core, float32: steps that draw a batch out of 20,000 rows, add noise, go through the network
 forwards and backwards, and end with Adam; all contenders do the same work, and pm_energy averages
-the parameters, too. JAX does it as one scan, torch eagerly, pm_energy by ``train``. In every round
-each makes some hundred steps, in turn; a ratio is taken within a round, and the median and range
-over the rounds are printed. Compilation is left out there and measured by itself: a first fit in a
-fresh process with an empty cache. Times are those of the processor.
+the parameters, too. JAX does it as one scan, torch eagerly, pm_energy by ``train``, with its own
+kernel and with JAX (which PyTensor switches to float64: so JAX's own loop is timed in a process of
+its own). In every round each makes some hundred steps, in turn; a ratio is taken within a round,
+and the median and range over the rounds are printed. Compilation is left out there and measured by
+itself: a first fit in a fresh process with an empty cache. Times are those of the processor.
 
 Peers that are not installed are skipped. They may live in other interpreters: name them in the
 environment variables ``BENCH_JAX_PYTHON`` and ``BENCH_TORCH_PYTHON``.
@@ -26,6 +27,7 @@ import time
 import numpy as np
 
 SIGMA, RATE = 0.5, 1e-3
+WITH_JAX = "pm_energy in JAX"
 CASES = {  # widths, batch, steps in a call, and by how much a peer must be slower
     "2-64-64-2": ((2, 64, 64, 2), 128, 2_000, {"jax": 1 / 1.5, "torch": 4.0}),
     "64-256-256-64": ((64, 256, 256, 64), 256, 200, {"jax": 1 / 1.5}),
@@ -55,17 +57,17 @@ def problem(widths):
     return x.astype(np.float32), weights, [np.zeros(b, np.float32) for _, b in pairs]
 
 
-def pm_energy(widths, batch, steps, activation="silu"):
+def pm_energy(widths, batch, steps, **options):
     from pm_energy.networks import MLP
     from pm_energy.training.regression import train
     from pm_energy.training.regression_noise import score_levels
 
     x, _, _ = problem(widths)
-    network = MLP(widths[0], widths[-1], hidden=widths[1:-1], activation=activation)
+    network = MLP(widths[0], widths[-1], hidden=widths[1:-1])
     rng, levels = np.random.default_rng(1), score_levels(SIGMA, weight=1.0)
     start = network.init(rng)
     return lambda: train(
-        network, start, x, levels, rng, n_steps=steps, batch_size=batch, rates=RATE
+        network, start, x, levels, rng, n_steps=steps, batch_size=batch, rates=RATE, **options
     ).losses[-1]
 
 
@@ -161,11 +163,12 @@ def elsewhere(name, interpreter, case):
 
 def contenders(case):
     found = {"pm_energy": timer(pm_energy, case)}
-    found["pm_energy, tanh"] = timer(functools.partial(pm_energy, activation="tanh"), case)
-    for name, build in PEERS.items():
+    if importlib.util.find_spec("jax"):
+        found[WITH_JAX] = timer(functools.partial(pm_energy, backend="jax"), case)
+    for name in PEERS:
         interpreter = os.environ.get(f"BENCH_{name.upper()}_PYTHON")
         if importlib.util.find_spec(name):
-            found[name] = timer(build, case)
+            found[name] = elsewhere(name, sys.executable, case)
         elif interpreter:
             found[name] = elsewhere(name, interpreter, case)
         else:
@@ -203,6 +206,8 @@ def main():
             print("time of the peer / pm_energy")
             for name, values in times.items():
                 print_ratio(name, values / times["pm_energy"], floors.get(name))
+            if {"jax", WITH_JAX} <= times.keys():
+                print_ratio(f"jax / {WITH_JAX}", times["jax"] / times[WITH_JAX], 1 / 1.1)
 
 
 if __name__ == "__main__":
