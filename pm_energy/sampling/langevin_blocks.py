@@ -1,5 +1,6 @@
 """Blocks of Langevin and Hamiltonian chains, run by threads."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ METHODS = {"mala": ADJUSTED, "ula": OVERDAMPED, "sgld": OVERDAMPED, "underdamped
 TRAJECTORIES = ("hmc", "hybrid")  # methods that tune themselves
 ACCEPTANCE = 0.574  # at which adjusted moves are fastest in many dimensions (Roberts & Rosenthal)
 SMALL_BIAS = {"ula": 0.98, "underdamped": 0.9}  # a Metropolis test of the step would accept so many
-NUMBERS, MOST, LEAST = 2**16, 256, 16  # of a block, which should stay in the cache
+NUMBERS, MOST, LEAST = 2**16, 512, 16  # of a block, which should stay in the cache
 
 
 def block_size(chains, d):
@@ -129,7 +130,9 @@ def run_blocks(plan, densities, starts, rngs, cores, progressbar):
     """
     total = (plan.tune + plan.draws * plan.thin) * len(rngs)
     progress = create_simple_progress(progressbar=progressbar)
-    with progress, threadpool_limits(1, user_api="blas"):  # of a network: threads are of blocks
+    # threads are of blocks, not of products of matrices; looking for libraries takes milliseconds
+    limits = threadpool_limits(1, "blas") if densities[0].uses_blas else nullcontext()
+    with progress, limits:
         task = progress.add_task("Langevin moves", completed=0, total=total)
         tasks = [
             (plan, *block, lambda n: progress.advance(task, n))
@@ -152,6 +155,7 @@ class MinibatchScore:
     batch_size: int
     rng: np.random.Generator
     address: None = None
+    uses_blas: bool = False
     road: str = "gradient of minibatches"
 
     def __call__(self, x, beta):

@@ -36,10 +36,13 @@ class BatchDensity:
         That length, and the addresses of parameters.
     road : str
         What evaluates it.
+    uses_blas : bool
+        Whether it does so by products of matrices.
     """
 
-    def __init__(self, road, function, table=None, kept=()):
+    def __init__(self, road, function, table=None, kept=(), uses_blas=False):
         self.road, self.table, self._function, self._kept = road, table, function, kept
+        self.uses_blas = uses_blas
         self.address = None if table is None else function.address
 
     def __call__(self, x, beta):
@@ -175,4 +178,4 @@ def _network(energy, n_chains, with_log_density):
         n_chains, layers[: depth + 1], layers[depth + 1 :], energy.activation, bowl, dtype,
         with_log_density,
     )  # fmt: skip
-    return BatchDensity("network kernel", network_density(dtype), table, kept)
+    return BatchDensity("network kernel", network_density(dtype), table, kept, uses_blas=True)
