@@ -6,7 +6,7 @@ import numpy as np
 from numba import carray, cfunc, njit, types
 
 from pm_energy.kernels.mlp import block, count, propagate
-from pm_energy.kernels.mlp_activations import ACTIVATIONS, multiply
+from pm_energy.kernels.mlp_activations import activation_address, multiply
 from pm_energy.kernels.native import as_pointer
 
 ROWS = 128  # of a matrix product: up to there OpenBLAS does not pack them, and is faster
@@ -65,7 +65,12 @@ def network_table(n_chains, weights, biases, activation, bowl, dtype, with_log_d
     kept = sizes, parameters, transposed, bowl
     size = (int(sizes[0]) + with_log_density) * n_chains
     rows = [(part.ctypes.data, part.size) for part in kept]
-    table = [size, n_chains, ACTIVATIONS.index(activation), *(n for row in rows for n in row)]
+    table = [
+        size,
+        n_chains,
+        activation_address(activation, dtype),
+        *(n for row in rows for n in row),
+    ]
     return np.array(table, np.int64), kept
 
 
@@ -87,7 +92,7 @@ def _double(state, beta, table_, out_):
 
 @_compiled
 def _evaluate(x, beta, table, parameters, transposed, out):
-    n, code = table[1], table[2]
+    n, activation = table[1], table[2]
     sizes = carray(as_pointer(table[3]), (table[4],), np.int64)
     bowl = carray(as_pointer(table[9]), (table[10],), np.float64)
     d, width, most = sizes[0], count(sizes), min(n, ROWS)
@@ -100,7 +105,7 @@ def _evaluate(x, beta, table, parameters, transposed, out):
         for i in range(d):
             for c in range(rows):
                 inputs[c, i] = (x[i * n + start + c] - bowl[i]) * bowl[d + i]
-        propagate(parameters, sizes, code, False, rows, units, slopes)
+        propagate(parameters, sizes, activation, False, rows, units, slopes)
         _to_inputs(transposed, sizes, rows, slopes, errors)
         if log_p.size:
             outputs = units[rows * (width - 1) :]

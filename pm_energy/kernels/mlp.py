@@ -12,9 +12,10 @@ from numba import njit
 
 from pm_energy.kernels.mlp_activations import (
     ACTIVATIONS,
-    LINEAR,
     activate,
+    activation_address,
     add,
+    add_bias,
     multiply,
     sum_rows,
 )
@@ -49,9 +50,9 @@ def forward(inputs, parameters, sizes, activation, residual):
     array([[3.5],
            [2.5]])
     """
-    sizes, code = _checked(inputs, parameters, sizes, activation)
+    sizes, address = _checked(inputs, parameters, sizes, activation)
     out = np.empty((len(inputs), sizes[-1]), inputs.dtype)
-    _forward_rows(inputs, parameters, sizes, code, bool(residual), out)
+    _forward_rows(inputs, parameters, sizes, address, bool(residual), out)
     return out
 
 
@@ -78,7 +79,7 @@ def vector_jacobian(inputs, cotangent, parameters, sizes, activation, residual):
     >>> slope
     array([[-1.]])
     """
-    sizes, code = _checked(inputs, parameters, sizes, activation)
+    sizes, address = _checked(inputs, parameters, sizes, activation)
     if cotangent.shape != (len(inputs), sizes[-1]) or cotangent.dtype != inputs.dtype:
         raise ValueError(
             f"cotangent must be {inputs.dtype} of shape {(len(inputs), int(sizes[-1]))}, got "
@@ -86,7 +87,9 @@ def vector_jacobian(inputs, cotangent, parameters, sizes, activation, residual):
         )
     out, gradient = np.empty_like(cotangent), np.zeros_like(parameters)
     slope = np.empty_like(inputs)
-    _gradient_rows(inputs, cotangent, parameters, sizes, code, bool(residual), out, gradient, slope)
+    _gradient_rows(
+        inputs, cotangent, parameters, sizes, address, bool(residual), out, gradient, slope
+    )
     return out, gradient, slope
 
 
@@ -102,7 +105,7 @@ def _checked(inputs, parameters, sizes, activation):
             f"parameters must be {inputs.dtype} of shape {(n_parameters,)}, got "
             f"{parameters.dtype} of shape {parameters.shape}"
         )
-    return np.array(sizes, np.int64), ACTIVATIONS.index(activation)
+    return np.array(sizes, np.int64), activation_address(activation, inputs.dtype)
 
 
 @njit(cache=True)
@@ -121,8 +124,19 @@ def block(flat, start, rows, columns):
 
 
 @njit(cache=True)
-def propagate(parameters, sizes, code, residual, rows, units, slopes):
-    """Fill in units and slopes of all layers but the first, whose units are given."""
+def copy(source, target):
+    """Copy a matrix, in a loop: ``target[:] = source`` takes seconds to compile."""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
+
+
+@njit(cache=True)
+def propagate(parameters, sizes, activation, residual, rows, units, slopes):
+    """Fill in units and slopes of all layers but the first, whose units are given.
+
+    The activation is an address, from :func:`activation_address`.
+    """
     at_unit = at_parameter = 0
     last = sizes.size - 2
     for layer in range(last + 1):
@@ -135,8 +149,10 @@ def propagate(parameters, sizes, code, residual, rows, units, slopes):
         at_unit += rows * n_in
         after = block(units, at_unit, rows, n_out)
         np.dot(before, weights, after)
-        kind = LINEAR if layer == last else code
-        activate(kind, after, bias, block(slopes, at_unit, rows, n_out))
+        if layer == last:
+            add_bias(after, bias)
+        else:
+            activate(activation, after, bias, block(slopes, at_unit, rows, n_out))
         if residual and 0 < layer < last and n_in == n_out:
             add(after, before)
 
@@ -168,19 +184,21 @@ def propagate_back(parameters, sizes, residual, rows, units, slopes, errors, gra
 
 
 @njit(cache=True)
-def _forward_rows(inputs, parameters, sizes, code, residual, out):
+def _forward_rows(inputs, parameters, sizes, activation, residual, out):
     n_in, n_out, width = sizes[0], sizes[-1], count(sizes)
     most = min(ROWS, len(inputs))
     units, slopes = np.empty(most * width, inputs.dtype), np.empty(most * width, inputs.dtype)
     for first in range(0, len(inputs), ROWS):
         rows = min(ROWS, len(inputs) - first)
-        block(units, 0, rows, n_in)[:] = inputs[first : first + rows]
-        propagate(parameters, sizes, code, residual, rows, units, slopes)
-        out[first : first + rows] = block(units, rows * (width - n_out), rows, n_out)
+        copy(inputs[first : first + rows], block(units, 0, rows, n_in))
+        propagate(parameters, sizes, activation, residual, rows, units, slopes)
+        copy(block(units, rows * (width - n_out), rows, n_out), out[first : first + rows])
 
 
 @njit(cache=True)
-def _gradient_rows(inputs, cotangent, parameters, sizes, code, residual, out, gradient, slope):
+def _gradient_rows(
+    inputs, cotangent, parameters, sizes, activation, residual, out, gradient, slope
+):
     n_in, n_out, width = sizes[0], sizes[-1], count(sizes)
     most = min(ROWS, len(inputs))
     units, slopes = np.empty(most * width, inputs.dtype), np.empty(most * width, inputs.dtype)
@@ -188,10 +206,10 @@ def _gradient_rows(inputs, cotangent, parameters, sizes, code, residual, out, gr
     for first in range(0, len(inputs), ROWS):
         rows = min(ROWS, len(inputs) - first)
         last = rows * (width - n_out)
-        block(units, 0, rows, n_in)[:] = inputs[first : first + rows]
-        propagate(parameters, sizes, code, residual, rows, units, slopes)
-        out[first : first + rows] = block(units, last, rows, n_out)
-        block(errors, last, rows, n_out)[:] = cotangent[first : first + rows]
+        copy(inputs[first : first + rows], block(units, 0, rows, n_in))
+        propagate(parameters, sizes, activation, residual, rows, units, slopes)
+        copy(block(units, last, rows, n_out), out[first : first + rows])
+        copy(cotangent[first : first + rows], block(errors, last, rows, n_out))
         propagate_back(parameters, sizes, residual, rows, units, slopes, errors, part, True)
         gradient += part
-        slope[first : first + rows] = block(errors, 0, rows, n_in)
+        copy(block(errors, 0, rows, n_in), slope[first : first + rows])

@@ -5,12 +5,17 @@ Fields are float32 or float64. They may be infinite or NaN, and what comes out t
 that could be taken for one.
 """
 
-from numba import njit
+from functools import cache
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, cfunc, njit, types
+from numba.extending import intrinsic
+from numba.np.numpy_support import from_dtype
 
 from pm_energy.kernels.exponential import exp_minus
 
-ACTIVATIONS = ("tanh", "silu", "softplus", "relu")  # numbered in this order
-LINEAR = -1
+ACTIVATIONS = ("tanh", "silu", "softplus", "relu")
 
 
 @njit(forceinline=True, error_model="numpy", fastmath={"contract"})
@@ -53,45 +58,126 @@ def softplus_unit(x, one):
     return max(x, one - one) + (z + z) * series, p
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
-def activate(code, units, bias, slopes):
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def relu_unit(x, one):
+    """Return max(x, 0) and its slope; NaN stays."""
+    zero = one - one
+    return (zero if x < zero else x), (one if x > zero else zero)
+
+
+def _tanh(units, bias, slopes, rows, n):
+    u, b, s = carray(units, rows * n), carray(bias, n), carray(slopes, rows * n)
+    one = u.dtype.type(1)
+    for i in range(rows):
+        for j in range(n):
+            u[i * n + j], s[i * n + j] = tanh_unit(u[i * n + j] + b[j], one)
+
+
+def _silu(units, bias, slopes, rows, n):
+    u, b, s = carray(units, rows * n), carray(bias, n), carray(slopes, rows * n)
+    one = u.dtype.type(1)
+    for i in range(rows):
+        for j in range(n):
+            u[i * n + j], s[i * n + j] = silu_unit(u[i * n + j] + b[j], one)
+
+
+def _softplus(units, bias, slopes, rows, n):
+    u, b, s = carray(units, rows * n), carray(bias, n), carray(slopes, rows * n)
+    one = u.dtype.type(1)
+    for i in range(rows):
+        for j in range(n):
+            u[i * n + j], s[i * n + j] = softplus_unit(u[i * n + j] + b[j], one)
+
+
+def _relu(units, bias, slopes, rows, n):
+    u, b, s = carray(units, rows * n), carray(bias, n), carray(slopes, rows * n)
+    one = u.dtype.type(1)
+    for i in range(rows):
+        for j in range(n):
+            u[i * n + j], s[i * n + j] = relu_unit(u[i * n + j] + b[j], one)
+
+
+_LAYERS = {"tanh": _tanh, "silu": _silu, "softplus": _softplus, "relu": _relu}
+
+
+@cache
+def _compiled(name, dtype):
+    number = types.CPointer(from_dtype(np.dtype(dtype)))
+    signature = types.void(number, number, number, types.int64, types.int64)
+    return cfunc(
+        signature, cache=True, error_model="numpy", fastmath={"contract"}
+    )(_LAYERS[name])  # fmt: skip
+
+
+def activation_address(name, dtype):
+    """Compile what an activation does to a layer, and return its address.
+
+    Kernels call it there: a loop that held all activations would be compiled again, all of them,
+    with each function that calls it.
+
+    Parameters
+    ----------
+    name : {"tanh", "silu", "softplus", "relu"}
+    dtype : {"float32", "float64"} or dtype
+        Of units.
+
+    Returns
+    -------
+    int
+        For :func:`activate`, in this process.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pm_energy.kernels.mlp_activations import activate, activation_address
+    >>> x, slopes = np.array([[-3.0, 2.0]]), np.empty((1, 2))
+    >>> activate(activation_address("relu", "float64"), x, np.ones(2), slopes)
+    >>> x, slopes
+    (array([[0., 3.]]), array([[0., 1.]]))
+    """
+    return _compiled(name, np.dtype(dtype).name).address
+
+
+@intrinsic
+def _call(typingctx, address, units, bias, slopes, rows, n):
+    """Call the function at ``address``; arrays are contiguous."""
+    signature = types.void(types.int64, units, bias, slopes, types.int64, types.int64)
+
+    def codegen(context, builder, sig, args):
+        data = [context.make_array(sig.args[k])(context, builder, args[k]).data for k in (1, 2, 3)]
+        whole = ir.IntType(64)
+        kinds = [*(pointer.type for pointer in data), whole, whole]
+        function = ir.FunctionType(ir.VoidType(), kinds)
+        pointer = builder.inttoptr(args[0], function.as_pointer())
+        builder.call(pointer, [*data, args[4], args[5]])
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@njit(forceinline=True)
+def activate(address, units, bias, slopes):
     """Add the bias to the fields of a layer, and turn them into units; fill in the slopes.
 
     Parameters
     ----------
-    code : int
-        Place in ``ACTIVATIONS``, or LINEAR, which leaves the slopes as they are.
+    address : int
+        From :func:`activation_address`.
     units : ndarray, shape (B, n)
         Fields; overwritten.
     bias : ndarray, shape (n,)
     slopes : ndarray, shape (B, n)
         Overwritten.
     """
-    rows, n = units.shape
-    one = units.dtype.type(1)
-    zero = one - one
-    if code == 0:
-        for i in range(rows):
-            for j in range(n):
-                units[i, j], slopes[i, j] = tanh_unit(units[i, j] + bias[j], one)
-    elif code == 1:
-        for i in range(rows):
-            for j in range(n):
-                units[i, j], slopes[i, j] = silu_unit(units[i, j] + bias[j], one)
-    elif code == 2:
-        for i in range(rows):
-            for j in range(n):
-                units[i, j], slopes[i, j] = softplus_unit(units[i, j] + bias[j], one)
-    elif code == 3:
-        for i in range(rows):
-            for j in range(n):
-                x = units[i, j] + bias[j]
-                slopes[i, j] = one if x > 0 else zero
-                units[i, j] = zero if x < 0 else x  # NaN stays
-    else:
-        for i in range(rows):
-            for j in range(n):
-                units[i, j] += bias[j]
+    _call(address, units, bias, slopes, units.shape[0], units.shape[1])
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def add_bias(units, bias):
+    """Add the bias to the fields of a layer that is linear."""
+    for i in range(units.shape[0]):
+        for j in range(units.shape[1]):
+            units[i, j] += bias[j]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})

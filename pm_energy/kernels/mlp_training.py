@@ -9,7 +9,7 @@ no formula of theirs.
 import numpy as np
 from numba import njit
 
-from pm_energy.kernels.mlp import block, count, propagate, propagate_back
+from pm_energy.kernels.mlp import block, copy, count, propagate, propagate_back
 from pm_energy.kernels.mlp_noise import WORDS, fill_normal_single
 from pm_energy.kernels.mlp_updates import NORM_EPSILON, adam_step, sum_of_squares
 from pm_energy.kernels.random import next_word, to_unit
@@ -155,7 +155,7 @@ def train_steps(network, learner, batches, rates, settings, done, losses):
     Parameters
     ----------
     network : tuple
-        Sizes (int64 array), code of the activation, residual.
+        Sizes (int64 array), address of the activation, residual.
     learner : tuple of ndarray of float32, shape (P,)
         Parameters, both moments of Adam, averaged parameters; overwritten.
     batches : tuple of ndarray of float32
@@ -169,7 +169,7 @@ def train_steps(network, learner, batches, rates, settings, done, losses):
     losses : ndarray of float64, shape (n_steps,)
         Overwritten.
     """
-    sizes, code, residual = network
+    sizes, activation, residual = network
     theta = learner[0]
     inputs, targets, weights = batches
     rows, width, n_out = weights.shape[1], count(sizes), sizes[-1]
@@ -179,8 +179,8 @@ def train_steps(network, learner, batches, rates, settings, done, losses):
     first, last = block(units, 0, rows, sizes[0]), rows * (width - n_out)
     outputs, error = block(units, last, rows, n_out), block(errors, last, rows, n_out)
     for step in range(rates.size):
-        first[:] = inputs[step]
-        propagate(theta, sizes, code, residual, rows, units, slopes)
+        copy(inputs[step], first)
+        propagate(theta, sizes, activation, residual, rows, units, slopes)
         losses[step] = take_errors(outputs, targets[step], weights[step], error)
         if not np.isfinite(losses[step]):
             return step

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pm_energy.kernels.mlp_activations import ACTIVATIONS
+from pm_energy.kernels.mlp_activations import activation_address
 from pm_energy.kernels.mlp_training import train_steps
 from pm_energy.networks.features import checked_labels
 from pm_energy.training.progress import Progress
@@ -177,7 +177,7 @@ def _steps(network, size, batch_size, settings, backend):
 
         return jax_steps(network, size, batch_size, settings)
     sizes = np.array(network.sizes, np.int64)
-    architecture = sizes, ACTIVATIONS.index(network.activation), bool(network.residual)
+    architecture = sizes, activation_address(network.activation, "float32"), bool(network.residual)
 
     def steps(learner, batches, rates, done, losses):
         return train_steps(architecture, learner, batches, rates, settings, done, losses)

@@ -24,7 +24,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pm_energy.kernels.mlp import block, count, forward, propagate, propagate_back
-from pm_energy.kernels.mlp_activations import ACTIVATIONS
+from pm_energy.kernels.mlp_activations import activation_address
 from pm_energy.kernels.mlp_updates import adam_step
 from pm_energy.networks.features import checked_labels, one_hot
 from pm_energy.training.progress import Progress
@@ -174,13 +174,14 @@ def _batches(network, theta, x, levels, labels, drop_label, size):
 
 def _slopes(network, size):
     """A function of parameters, inputs and squared errors: the loss of a batch, and its slope."""
-    sizes, code = np.array(network.sizes, np.int64), ACTIVATIONS.index(network.activation)
+    sizes = np.array(network.sizes, np.int64)
+    activation = activation_address(network.activation, "float32")
     units = np.empty(size * count(sizes), np.float32)
     slopes, errors = np.empty_like(units), np.empty_like(units)
     last = units.size - size * network.n_out
     first = block(units, 0, size, sizes[0])
     outputs, error = (block(flat, last, size, network.n_out) for flat in (units, errors))
-    architecture = sizes, code, bool(network.residual), size
+    architecture = sizes, activation, bool(network.residual), size
 
     def slope(theta, inputs, squares):
         first[:] = inputs

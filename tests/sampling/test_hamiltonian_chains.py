@@ -48,15 +48,15 @@ def test_chains_settle_on_the_target(method, temperature):
 def test_everything_is_frozen_and_draws_do_not_depend_on_threads(method):
     pair = pme.GaussianMixtureEnergy([0.4, 0.6], [[0.0, 0.0], [0.5, 0.0]], [0.04, 1.0])
     trees = [
-        run(pair, 20, tune=200, chains=600, method=method, cores=cores, thin=2, random_seed=5)
+        run(pair, 20, tune=200, chains=1_200, method=method, cores=cores, thin=2, random_seed=5)
         for cores in (1, 2, 3)
     ]
     for tree in trees[1:]:
         np.testing.assert_array_equal(tree["posterior"]["x"], trees[0]["posterior"]["x"])
-    other = run(pair, 20, tune=200, chains=600, method=method, thin=2, random_seed=6)
+    other = run(pair, 20, tune=200, chains=1_200, method=method, thin=2, random_seed=6)
     assert (other["posterior"]["x"] != trees[0]["posterior"]["x"]).any("x_dim_0").mean() > 0.99
     stats = trees[0]["sample_stats"]
-    longer = run(pair, 200, tune=200, chains=600, method=method, random_seed=5)["sample_stats"]
+    longer = run(pair, 200, tune=200, chains=1_200, method=method, random_seed=5)["sample_stats"]
     for name in ("step_size", "coarse_step_size")[: 1 + (method == "hybrid")]:
         steps = np.unique(stats[name])
         assert len(steps) == 3  # one a block
