@@ -6,6 +6,7 @@ So what is made here works in ``pm.fit`` as well, and what PyMC has works here.
 """
 
 import inspect
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -35,6 +36,19 @@ OPTIMISERS = {
     "adamax": pymc_updates.adamax,
     "adamw": adamw,
 }
+
+
+REMEMBERED = 32  # functions
+
+
+class _Memory(threading.local):
+    """Compiled optimisers: of each thread its own, as functions of PyTensor must not be shared."""
+
+    def __init__(self):
+        self.functions = {}
+
+
+_memory = _Memory()
 
 
 def make_optimiser(optimiser, learning_rate=None, max_norm=None, **options):
@@ -169,7 +183,8 @@ class Updates:
             )
             for name, value in theta.items()
         ]
-        self._function, self._slots, self._numbers = _compiled(self.optimiser, params)
+        self._function, slots, self._numbers = _known(self.optimiser, params)
+        self._slots = [np.array(slot) for slot in slots]  # which steps overwrite
 
     def __call__(self, theta, gradient):
         """Return the parameters after one step; the ones given stay as they are.
@@ -228,6 +243,29 @@ class Updates:
             if not isinstance(x, np.ndarray) or x.dtype != self._dtype or not x.flags.carray:
                 x = np.require(x, self._dtype, "CAW")  # another layout would be compiled anew
             yield x
+
+
+def _known(optimiser, params):
+    """As :func:`_compiled`, from memory if this thread has had it of such parameters before.
+
+    To build the graph and find its machine code on disk takes a tenth of a second, which folds of a
+    cross-validation would each wait for.
+    """
+    if not isinstance(optimiser, Optimiser):
+        return _compiled(optimiser, params)  # may be anything
+    shapes = tuple((p.name, p.dtype, p.get_value(borrow=True).shape) for p in params)
+    options = tuple(sorted(optimiser.options.items()))
+    key = optimiser.function, optimiser.max_norm, options, shapes
+    try:
+        hash(key)
+    except TypeError:
+        return _compiled(optimiser, params)
+    known = _memory.functions
+    if key not in known:
+        if len(known) >= REMEMBERED:
+            del known[next(iter(known))]
+        known[key] = _compiled(optimiser, params)
+    return known[key]
 
 
 def _compiled(optimiser, params):

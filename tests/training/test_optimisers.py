@@ -1,6 +1,7 @@
 """PyMC's optimisers on arrays against their papers' formulas; what is ours by hand."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pymc as pm
@@ -206,3 +207,28 @@ def test_a_shared_learning_rate_can_be_changed_on_the_way():
 def test_bad_arguments_are_named(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_updates_of_one_kind_share_a_function_but_no_numbers():
+    theta = {"w": np.ones(3)}
+    gradients = [np.array([1.0, -2.0, 0.5]), np.array([3.0, 0.0, -1.0])]
+
+    def run(updates, gradient, steps=3):
+        now = theta
+        for _ in range(steps):
+            now = updates(now, {"w": gradient})
+        return now["w"]
+
+    alone = [run(Updates(make_optimiser("adam", 0.1), theta), g) for g in gradients]
+    first, second = (Updates(make_optimiser("adam", 0.1), theta) for _ in range(2))
+    assert first._function is second._function
+    a, b = theta, theta
+    for _ in range(3):  # in turn
+        a, b = first(a, {"w": gradients[0]}), second(b, {"w": gradients[1]})
+    np.testing.assert_array_equal(a["w"], alone[0])
+    np.testing.assert_array_equal(b["w"], alone[1])
+    other = Updates(make_optimiser("adam", 0.2), theta)
+    assert other._function is not first._function
+    with ThreadPoolExecutor(1) as pool:
+        elsewhere = pool.submit(Updates, make_optimiser("adam", 0.1), theta).result()
+    assert elsewhere._function is not first._function
