@@ -116,7 +116,7 @@ def main(
     draws=200,
     long_draws=4000,
     places=(2.0, 4.0),
-    seed=3,
+    seed=1,
     progressbar=True,
 ):
     """Measure, plot, and return variances, acceptance, ESS per 1,000 gradients, mode weights."""
