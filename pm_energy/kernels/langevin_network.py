@@ -5,11 +5,10 @@ from functools import lru_cache
 import numpy as np
 from numba import carray, cfunc, njit, types
 
-from pm_energy.kernels.mlp import block, count, propagate
+from pm_energy.kernels.mlp import ROWS, block, count, propagate
 from pm_energy.kernels.mlp_activations import activation_address, multiply
 from pm_energy.kernels.native import as_pointer
 
-ROWS = 128  # of a matrix product: up to there OpenBLAS does not pack them, and is faster
 _compiled = njit(cache=True, error_model="numpy", fastmath={"contract"})
 
 
