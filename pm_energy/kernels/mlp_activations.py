@@ -65,36 +65,29 @@ def relu_unit(x, one):
     return (zero if x < zero else x), (one if x > zero else zero)
 
 
-def _tanh(units, bias, slopes, rows, n):
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+def _layer(unit, units, bias, slopes, rows, n):
     u, b, s = carray(units, rows * n), carray(bias, n), carray(slopes, rows * n)
     one = u.dtype.type(1)
     for i in range(rows):
         for j in range(n):
-            u[i * n + j], s[i * n + j] = tanh_unit(u[i * n + j] + b[j], one)
+            u[i * n + j], s[i * n + j] = unit(u[i * n + j] + b[j], one)
+
+
+def _tanh(units, bias, slopes, rows, n):
+    _layer(tanh_unit, units, bias, slopes, rows, n)
 
 
 def _silu(units, bias, slopes, rows, n):
-    u, b, s = carray(units, rows * n), carray(bias, n), carray(slopes, rows * n)
-    one = u.dtype.type(1)
-    for i in range(rows):
-        for j in range(n):
-            u[i * n + j], s[i * n + j] = silu_unit(u[i * n + j] + b[j], one)
+    _layer(silu_unit, units, bias, slopes, rows, n)
 
 
 def _softplus(units, bias, slopes, rows, n):
-    u, b, s = carray(units, rows * n), carray(bias, n), carray(slopes, rows * n)
-    one = u.dtype.type(1)
-    for i in range(rows):
-        for j in range(n):
-            u[i * n + j], s[i * n + j] = softplus_unit(u[i * n + j] + b[j], one)
+    _layer(softplus_unit, units, bias, slopes, rows, n)
 
 
 def _relu(units, bias, slopes, rows, n):
-    u, b, s = carray(units, rows * n), carray(bias, n), carray(slopes, rows * n)
-    one = u.dtype.type(1)
-    for i in range(rows):
-        for j in range(n):
-            u[i * n + j], s[i * n + j] = relu_unit(u[i * n + j] + b[j], one)
+    _layer(relu_unit, units, bias, slopes, rows, n)
 
 
 _LAYERS = {"tanh": _tanh, "silu": _silu, "softplus": _softplus, "relu": _relu}
