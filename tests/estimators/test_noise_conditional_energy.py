@@ -9,10 +9,13 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import pm_energy as pme
 from pm_energy.diagnostics import c2st, fisher_divergence
+from pm_energy.estimators import score_learning
 from pm_energy.estimators.score_matching import ScoreMatching
+from pm_energy.training.score_network import NetworkModel
 
 MEANS, DEVIATION, SHARE = np.array([[-4.0], [4.0]]), 0.5, 0.2
 RANGE = (0.1, 8.0)
+DEEP = {"hidden": (64, 64, 64), "learning_rate": 1e-2, "random_state": 0}
 SMALL = {"sigma": (0.1, 5.0), "hidden": (8,), "n_iter": 20, "batch_size": 32, "random_state": 0}
 ROWS = np.random.default_rng(0).normal(size=(96, 2))
 
@@ -32,7 +35,7 @@ def share_of_the_left(log_p):
 
 @pytest.fixture(scope="module")
 def learned():
-    return ScoreMatching(sigma=RANGE, random_state=0).fit(X)
+    return ScoreMatching(sigma=RANGE, **DEEP).fit(X)
 
 
 def test_it_keeps_the_conventions():
@@ -47,18 +50,42 @@ def test_it_keeps_the_conventions():
 
 
 def test_modes_far_apart_have_their_shares(learned):
-    """Of 2,000 rows the share errs by .009; five deviations. One small noise does not know it."""
-    assert share_of_the_left(learned.score_samples(GRID)) == pytest.approx(SHARE, abs=0.045)
-    one = ScoreMatching(sigma=RANGE[0], random_state=0).fit(X)
+    """Over six seeds of data they err by .009; those of one small noise are anything."""
+    share = share_of_the_left(learned.score_samples(GRID))
+    assert share == pytest.approx((X < 0).mean(), abs=0.045)
+    one = ScoreMatching(sigma=RANGE[0], hidden=(16,), n_iter=500, random_state=0).fit(X)
     assert abs(share_of_the_left(one.score_samples(GRID)) - SHARE) > 0.1
+
+
+class ScoresAlone(NetworkModel):
+    """Is taught the slope along sigma that it has."""
+
+    def level_regression(self, theta, x, sigma, targets, rates, weights=None):
+        double = {name: value.astype(float) for name, value in theta.items()}
+
+        def log_p(sigma):
+            widths = self._levels.scale(self._fixed[1], sigma)
+            return -self.value_and_slope(double, x, sigma)[0] - np.log(widths).sum(axis=1)
+
+        own = (log_p(sigma * np.exp(1e-3)) - log_p(sigma * np.exp(-1e-3))) / 2e-3
+        return super().level_regression(theta, x, sigma, targets, own, weights)
+
+
+def test_the_scores_of_all_levels_do_not_tell_shares(monkeypatch):
+    """They are as good as any, and the left mode, which has a fifth, gets .04."""
+    monkeypatch.setattr(score_learning, "NetworkModel", ScoresAlone)
+    blind = ScoreMatching(sigma=RANGE, random_state=0, hidden=(64, 64), n_iter=1000).fit(X)
+    x = smoothed(1.0).draw(np.random.default_rng(1), 2000)
+    found = fisher_divergence(blind.score_field(x, 1.0), mixture_score(x, 1.0), x)
+    assert found.relative < 0.1
+    assert abs(share_of_the_left(blind.score_samples(GRID)) - SHARE) > 0.1
 
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 8.0])
 def test_scores_are_those_of_the_smoothed_data(learned, sigma):
     x = smoothed(sigma).draw(np.random.default_rng(1), 2000)
     found = fisher_divergence(learned.score_field(x, sigma), mixture_score(x, sigma), x)
-    print(sigma, found)
-    assert found.relative < 0.1
+    assert found.relative < 0.05  # .014, .003 and .001
 
 
 def mixture_score(x, sigma):
@@ -87,34 +114,35 @@ def test_a_level_is_an_energy_with_numbers(learned):
 
 
 def test_draws_are_those_of_the_energy(learned):
-    """Shares of the modes and of their parts; whoever tells draws from data is right by chance."""
-    x = learned.sample(2000, random_state=0)
-    np.testing.assert_array_equal(x, learned.sample(2000, random_state=0))
+    """They have its shares, and are told from fresh data by little more than chance."""
+    x = learned.sample(1000, random_state=0)
+    np.testing.assert_array_equal(x, learned.sample(1000, random_state=0))
     share = share_of_the_left(learned.score_samples(GRID))
     assert (x < 0).mean() == pytest.approx(share, abs=0.06)
-    fresh = smoothed(RANGE[0]).draw(np.random.default_rng(2), 2000)
+    fresh = smoothed(RANGE[0]).draw(np.random.default_rng(2), 1000)
     told = c2st(x, fresh, random_state=0)
     assert told.value < 0.5 + 5 * told.error + 0.02
 
 
-def test_it_is_a_prior_whose_modes_are_weighed_by_what_is_seen(learned):
-    """Tempered draws of a posterior with two modes against a grid."""
+def test_any_level_is_a_prior(learned):
+    """Under NUTS, which crosses between modes that noise has brought together: TV over 24 bins."""
     with pm.Model():
-        x = pm.Uniform("x", -12.0, 12.0, shape=1)
-        pm.Potential("prior", -learned.energy_(x))
+        x = pme.Boltzmann("x", learned.energy_at(2.0))
         pm.Normal("y", x[0], 4.0, observed=-1.0)
-        dt = pme.sample_parallel_tempering(
-            1000, tune=500, chains=2, cores=1, random_seed=1, progressbar=False,
-            temper=("likelihood", "potentials"),
+        dt = pm.sample(
+            draws=600, tune=200, chains=2, cores=1, random_seed=3, progressbar=False,
+            compute_convergence_checks=False,
         )  # fmt: skip
-    log_p = learned.score_samples(GRID) - 0.5 * ((GRID[:, 0] + 1) / 4) ** 2
-    p = np.exp(log_p - log_p.max())
-    edges = np.linspace(-6, 6, 25)
+    p = np.exp(-pme.energy_values(smoothed(2.0), GRID) - 0.5 * ((GRID[:, 0] + 1) / 4) ** 2)
+    edges = np.linspace(-9, 9, 25)
     wanted = np.histogram(GRID[:, 0], bins=edges, weights=p / p.sum())[0]
     draws = dt["posterior"]["x"].values.ravel()
     found = np.histogram(draws, bins=edges)[0] / draws.size
-    print(wanted[:12].sum(), found[:12].sum(), 0.5 * np.abs(found - wanted).sum())
-    assert 0.5 * np.abs(found - wanted).sum() < 0.1
+    # n independent draws have a mean distance of sum(sqrt(p (1 - p))) / sqrt(2 pi n); these draws
+    # are worth a tenth of their number
+    mean = np.sqrt(wanted * (1 - wanted)).sum() / np.sqrt(2 * np.pi * draws.size / 10)
+    assert 0.5 * np.abs(found - wanted).sum() < mean + 0.08
+    assert 0.5 * np.abs(found - np.roll(wanted, 4)).sum() > 0.3  # what is wrong is noticed
 
 
 def test_files_and_parts_hold_all_levels(tmp_path):
