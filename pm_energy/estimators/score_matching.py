@@ -61,7 +61,7 @@ class ScoreMatching(ScoreLearning, ScoreQueries, DensityMixin, EnergyEstimator):
         default. Less is a sharper density that takes longer to learn. Of a least and a most noise
         all levels between them are learned by one network, and 'auto' is from the default to
         the largest distance between rows. Then modes far apart get their shares, if the most noise
-        makes them one.
+        makes them one. It is more to learn: a third hidden layer and a higher rate pay.
     hidden : tuple of int
         Widths of the hidden layers.
     activation : {"silu", "softplus", "tanh"}
@@ -119,6 +119,18 @@ class ScoreMatching(ScoreLearning, ScoreQueries, DensityMixin, EnergyEstimator):
     True
     >>> bool(abs(model.denoise([[1.0]]) - 1 / (1 + 0.5**2)) < 0.1)  # mean of x given x + noise
     True
+
+    All levels of noise tell that a fifth is on the left:
+
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(np.where(rng.random((1000, 1)) < 0.2, -4.0, 4.0), 1.0)
+    >>> model = ScoreMatching(
+    ...     sigma=(0.2, 8.0), hidden=(32, 32), learning_rate=1e-2, n_iter=800, random_state=0
+    ... ).fit(X)
+    >>> bool(abs((model.sample(2000, random_state=0) < 0).mean() - 0.2) < 0.1)
+    True
+    >>> model.energy_at(2.0).scale.round(1)  # of the data with that noise
+    array([3.9])
     """
 
     _dims: ClassVar[dict] = ScoreQueries._dims | {"sigmas_": ("end",)}
