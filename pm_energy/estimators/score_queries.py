@@ -22,7 +22,8 @@ CHAINS = 500
 class ScoreQueries:
     """Mixin of estimators whose energy is a :class:`~pm_energy.energies.neural.NeuralEnergy`.
 
-    They have ``coefs_``, ``intercepts_``, ``location_`` and ``scale_`` once fitted.
+    They have ``coefs_``, ``intercepts_``, ``location_`` and ``scale_`` once fitted, and may say by
+    ``_levels()`` which levels of noise the network knows of.
     """
 
     _dims: ClassVar[dict] = {"location_": ("visible",), "scale_": ("visible",)}
@@ -149,7 +150,7 @@ class ScoreQueries:
         return model, model.initial()
 
     def _levels(self):
-        """Levels of noise that the network knows of, if it does."""
+        """The NoiseLevels that the network knows of: none, if an estimator does not say."""
 
     def _place(self):
         """Where units have their centre, how long each is, and what the network is told."""
