@@ -2,10 +2,11 @@
 
 The same network learns eight Gaussians of unequal weights, whose density is known, and two moons:
 by maximum likelihood with chains that are exact, by short runs without correction that start at
-noise, by denoising score matching, and by energy matching. Short runs learn to end where the data
-are, so their ends look right; the energy that leads them there is far from the data's log-density.
-Denoising learns the data with noise. KL is from the truth to the learned density, on a grid, and
-C2ST says how well a classifier tells draws of the energy from fresh data; 1/2 is chance.
+noise, by denoising score matching at one level of noise and at all of them, and by energy matching.
+Short runs learn to end where the data are, so their ends look right; the energy that leads them
+there is far from the data's log-density. Denoising learns the data with noise. KL is from the truth
+to the learned density, on a grid, and C2ST says how well a classifier tells draws of the energy
+from fresh data; 1/2 is chance.
 """
 
 from pathlib import Path
@@ -22,13 +23,17 @@ from pm_energy.estimators.score_matching import ScoreMatching
 from pm_energy.training.score_network import NetworkModel
 
 SHORT = {"step_size": 0.1, "n_steps": 30, "reinit": 1.0, "learning_rate": 3e-3}
+LEVELS = {"sigma": (0.05, 4.0), "hidden": (64, 64, 64), "learning_rate": 1e-2, "n_iter": 4000}
 MODELS = {
     "exact chains": (EnergyBasedModel, {}),
     "short runs": (EnergyBasedModel, SHORT),
     "score matching": (ScoreMatching, {}),
+    "all levels": (ScoreMatching, LEVELS),
     "energy matching": (EnergyMatching, {}),
 }
-COLOURS = dict(zip(MODELS, ("tab:blue", "tab:red", "tab:green", "tab:orange"), strict=True))
+COLOURS = dict(
+    zip(MODELS, ("tab:blue", "tab:red", "tab:green", "tab:olive", "tab:orange"), strict=True)
+)
 ANGLES = np.arange(8) * np.pi / 4
 EIGHT = pme.GaussianMixtureEnergy(
     [0.30, 0.05, 0.15, 0.10, 0.05, 0.20, 0.05, 0.10],

@@ -1,7 +1,7 @@
 """A small network as an energy."""
 
 import itertools
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -31,8 +31,8 @@ GAINS = {"silu": 1.6, "softplus": 1.6, "tanh": 1.0}  # that keep a signal's size
 class NeuralEnergy:
     r"""Energy of real-valued units by a multilayer perceptron, in a quadratic bowl.
 
-    .. math:: E(x) = w^\top h_L + \frac c2 |z|^2, \qquad
-              h_l = \phi(h_{l-1} W_l + b_l), \quad h_0 = z = \frac{x - m}{s}
+    .. math:: E(x) = w^\top h_L + \frac c2 |z|^2, \quad
+              h_l = \phi(h_{l-1} W_l + b_l), \quad h_0 = (z, a), \quad z = \frac{x - m}{s}
 
     Its score :math:`-\partial E / \partial x` is that of a density: it has no curl. Far out these
     networks grow no faster than linearly, so with any bowl, :math:`c > 0`, :math:`e^{-E}` has a
@@ -40,7 +40,7 @@ class NeuralEnergy:
 
     Parameters
     ----------
-    weights : tuple of tensor_like, shapes (n, h_1), (h_1, h_2), ..., (h_L,)
+    weights : tuple of tensor_like, shapes (n + k, h_1), (h_1, h_2), ..., (h_L,)
         Matrices of the hidden layers, then the weights w of the sum.
     biases : tuple of tensor_like, shapes (h_1,), ..., (h_L,)
     activation : {"silu", "softplus", "tanh"}
@@ -50,6 +50,8 @@ class NeuralEnergy:
         s, the unit of length of each coordinate.
     confinement : tensor_like, shape ()
         c. At 1 a network that says nothing is a normal distribution of mean m and deviation s.
+    context : tensor_like, shape (k,), optional
+        a, what the network is told besides x: a level of noise, say.
 
     Raises
     ------
@@ -69,6 +71,9 @@ class NeuralEnergy:
     >>> dent = NeuralEnergy(([[1.0], [0.0]], [-2.0]), ([0.0],), activation="tanh")
     >>> pme.energy_values(dent, np.array([[1.0, 0.0]])).round(4)  # 1/2 - 2 tanh(1)
     array([-1.0232])
+    >>> told = NeuralEnergy(([[1.0], [3.0]], [-2.0]), ([0.0],), activation="tanh", context=[0.5])
+    >>> pme.energy_values(told, np.array([[1.0]])).round(4)  # 1/2 - 2 tanh(1 + 3 / 2)
+    array([-1.4732])
     >>> NeuralEnergy.initial(np.random.default_rng(0), 2, hidden=(8, 8)).event_shape
     (2,)
     """
@@ -80,6 +85,7 @@ class NeuralEnergy:
     location: TensorLike = 0.0
     scale: TensorLike = 1.0
     confinement: TensorLike = 1.0
+    context: TensorLike | None = None
 
     domain: ClassVar[Real] = Real()
 
@@ -91,12 +97,14 @@ class NeuralEnergy:
                 "weights must have one entry more than biases, which has one a hidden layer, "
                 f"got {len(weights)} and {len(biases)}"
             )
-        _check_shapes(weights, biases)
+        context = self.context
+        if context is not None:
+            context = parameter("context", context, 1)
+        n = _check_shapes(weights, biases, context)
         if self.activation not in ACTIVATIONS:
             raise ValueError(
                 f"activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}"
             )
-        n = static_shape(weights[0])[0]
         location = parameter("location", self.location, (0, 1))
         scale = parameter("scale", positive("scale", self.scale), (0, 1))
         for name, value in (("location", location), ("scale", scale)):
@@ -106,10 +114,10 @@ class NeuralEnergy:
         if is_numeric(confinement) and confinement < 0:
             raise ValueError(f"confinement must be at least zero, got {confinement:.4g}")
         keep(self, weights=weights, biases=biases)
-        keep(self, location=location, scale=scale, confinement=confinement)
+        keep(self, location=location, scale=scale, confinement=confinement, context=context)
 
     @classmethod
-    def initial(cls, rng, n, hidden=(64, 64), *, activation="silu", **settings):
+    def initial(cls, rng, n, hidden=(64, 64), *, activation="silu", context=None, **settings):
         """Return a network with random hidden layers and little to say.
 
         Parameters
@@ -120,6 +128,7 @@ class NeuralEnergy:
         hidden : tuple of int
             Widths of the hidden layers.
         activation : str
+        context : array_like, shape (k,), optional
         **settings
             ``location``, ``scale`` and ``confinement``.
         """
@@ -127,38 +136,65 @@ class NeuralEnergy:
             raise ValueError(
                 f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}"
             )
-        widths = [positive_int("n", n), *(positive_int("hidden", width) for width in hidden)]
+        inputs = positive_int("n", n) + (0 if context is None else np.size(context))
+        widths = [inputs, *(positive_int("hidden", width) for width in hidden)]
         pairs = itertools.pairwise(widths)
         gain = GAINS[activation]
         weights = [gain * rng.standard_normal(pair) / np.sqrt(pair[0]) for pair in pairs]
         last = 0.1 * rng.standard_normal(widths[-1]) / np.sqrt(widths[-1])
         biases = [0.5 * rng.standard_normal(width) for width in widths[1:]]
-        return cls((*weights, last), tuple(biases), activation=activation, **settings)
+        settings |= {"activation": activation, "context": context}
+        return cls((*weights, last), tuple(biases), **settings)
 
     @property
     def event_shape(self):
-        return static_shape(self.weights[0])[:1]
+        told = 0 if self.context is None else static_shape(self.context)[0]
+        return (static_shape(self.weights[0])[0] - told,)
 
     def __call__(self, x):  # (..., n) -> (...)
+        plain = self.without_context()
         z = (x - self.location) / self.scale
         h = z
-        for weights, bias in zip(self.weights[:-1], self.biases, strict=True):
+        for weights, bias in zip(plain.weights[:-1], plain.biases, strict=True):
             h = ACTIVATIONS[self.activation](h @ weights + bias)
         return h @ self.weights[-1] + 0.5 * self.confinement * (z**2).sum(axis=-1)
 
+    def without_context(self):
+        """Return the same energy, of which the context is part of the first biases.
 
-def _check_shapes(weights, biases):
-    n = static_shape(weights[0])[0]
-    if not n:
+        Examples
+        --------
+        >>> told = NeuralEnergy(([[1.0], [3.0]], [-2.0]), ([0.0],), context=[0.5])
+        >>> told.without_context().biases
+        (array([1.5]),)
+        """
+        if self.context is None:
+            return self
+        n = self.event_shape[0]
+        (first, *weights), (bias, *biases) = self.weights, self.biases
+        bias = bias + self.context @ first[n:]
+        return replace(self, weights=(first[:n], *weights), biases=(bias, *biases), context=None)
+
+
+def _check_shapes(weights, biases, context):
+    """Return how many units there are."""
+    rows = static_shape(weights[0])[0]
+    told = 0 if context is None else static_shape(context)[0]
+    if told is None:
+        raise ValueError("context must have a known shape (k,), got (None,)")
+    if not rows or rows <= told:
         raise ValueError(
-            f"weights[0] must have a known shape (n, h) with n above 0, got ({n}, ...)"
+            "weights[0] must have a known shape (n + k, h) with n above 0 units and k entries of "
+            f"context, got ({rows}, ...) and k = {told}"
         )
+    width = rows
     for i, bias in enumerate(biases):
-        shape = (n, static_shape(bias)[0])
+        shape = (width, static_shape(bias)[0])
         if not shape_matches(weights[i], shape):
             raise ValueError(
                 f"weights[{i}] must have shape {shape}, got {static_shape(weights[i])}"
             )
-        n = shape[1]
-    if not shape_matches(weights[-1], (n,)):
-        raise ValueError(f"weights[-1] must have shape ({n},), got {static_shape(weights[-1])}")
+        width = shape[1]
+    if not shape_matches(weights[-1], (width,)):
+        raise ValueError(f"weights[-1] must have shape ({width},), got {static_shape(weights[-1])}")
+    return rows - told

@@ -90,7 +90,7 @@ class ScoreLearning:
         else:
             state, history, first = {"rng": generator(self.random_state)}, {}, 0
             energy = self._initial(x, state["rng"])
-        model, rng = NetworkModel(energy), state["rng"]
+        model, rng = NetworkModel(energy, self._levels()), state["rng"]
         model.retune(state.get("tuning", {}))
         theta, rows = model.initial("float32"), x.astype(np.float32)
         phases = self._phases(first, n_steps)
@@ -126,15 +126,15 @@ class ScoreLearning:
         return self
 
     def _initial(self, x, rng):
-        self._seed, blur = int(rng.integers(2**31)), self._blur(x)
+        self._seed = int(rng.integers(2**31))
+        blur = self._blur(x)
         self.location_, self.scale_ = x.mean(axis=0), np.sqrt(x.var(axis=0) + blur**2)
         return NeuralEnergy.initial(
             rng,
             x.shape[1],
             tuple(self.hidden),
             activation=self.activation,
-            location=self.location_,
-            scale=self.scale_,
+            **self._place(),
         )
 
     def _length(self):

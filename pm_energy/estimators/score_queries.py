@@ -1,5 +1,6 @@
 """What can be asked of a learned network energy, whatever its objective was."""
 
+from functools import partial
 from numbers import Integral
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from pm_energy.energies.neural import NeuralEnergy
 from pm_energy.estimators.base import generator
 from pm_energy.partition.result import LogPartition
 from pm_energy.training.score_draws import annealed_draws, grid_log_partition
+from pm_energy.training.score_levels import level_draws
 from pm_energy.training.score_network import NetworkModel
 from pm_energy.training.score_partition import annealed_log_partition
 from pm_energy.validate import positive_int
@@ -20,7 +22,8 @@ CHAINS = 500
 class ScoreQueries:
     """Mixin of estimators whose energy is a :class:`~pm_energy.energies.neural.NeuralEnergy`.
 
-    They have ``coefs_``, ``intercepts_``, ``location_`` and ``scale_`` once fitted.
+    They have ``coefs_``, ``intercepts_``, ``location_`` and ``scale_`` once fitted, and may say by
+    ``_levels()`` which levels of noise the network knows of.
     """
 
     _dims: ClassVar[dict] = {"location_": ("visible",), "scale_": ("visible",)}
@@ -34,8 +37,7 @@ class ScoreQueries:
             tuple(self.coefs_),
             tuple(self.intercepts_),
             activation=self.activation,
-            location=self.location_,
-            scale=self.scale_,
+            **self._place(),
         )
 
     def score_field(self, X):
@@ -47,7 +49,8 @@ class ScoreQueries:
         """Draw from the learned density, shape (n_samples, n_features).
 
         A population of at least 512 is annealed from a normal distribution to the energy, so that
-        modes far apart get their shares; its moves are Metropolis-adjusted Langevin steps.
+        modes far apart get their shares; its moves are Metropolis-adjusted Langevin steps. Where
+        the network knows of levels of noise, it is noise that falls on the way.
 
         Parameters
         ----------
@@ -60,14 +63,11 @@ class ScoreQueries:
         for name, value in (("n_samples", n_samples), ("n_steps", n_steps)):
             if not isinstance(value, Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
-        return annealed_draws(
-            lambda x: model.value_and_slope(theta, x),
-            self.location_,
-            BROADER * self.scale_,
-            generator(random_state),
-            int(n_samples),
-            int(n_steps),
-        )
+        energies, levels = partial(model.value_and_slope, theta), self._levels()
+        rng, n, n_steps = generator(random_state), int(n_samples), int(n_steps)
+        if levels is not None:
+            return level_draws(energies, levels, self.location_, self.scale_, rng, n, n_steps)
+        return annealed_draws(energies, self.location_, BROADER * self.scale_, rng, n, n_steps)
 
     def log_partition(self, n_chains=None, n_betas=200, *, random_state=None):
         """Estimate log Z of ``energy_``.
@@ -146,5 +146,14 @@ class ScoreQueries:
         return self._log_partition
 
     def _model(self):
-        model = NetworkModel(self.energy_)
+        model = NetworkModel(self.energy_, self._levels())
         return model, model.initial()
+
+    def _levels(self):
+        """The NoiseLevels that the network knows of: none, if an estimator does not say."""
+
+    def _place(self):
+        """Where units have their centre, how long each is, and what the network is told."""
+        place = {"location": self.location_, "scale": self.scale_}
+        levels = self._levels()
+        return place if levels is None else levels.place(**place, sigma=levels.low)

@@ -50,10 +50,29 @@ def time_waves(t, n_features, time_range, dtype):
        low dimensional domains", NeurIPS.
     """
     xp = pt if isinstance(t, Variable) else np
+    phase, _ = _phases(t, n_features, time_range)
+    return xp.concatenate([xp.sin(phase), xp.cos(phase)], axis=1).astype(dtype)
+
+
+def time_wave_slopes(t, n_features, time_range, dtype):
+    """Derivatives of :func:`time_waves` in the time, of an array; arguments are its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pm_energy.networks.features import time_wave_slopes
+    >>> print(time_wave_slopes(np.array([0.0]), 2, (0.0, 1.0), "float64").round(4))  # pi / 2
+    [[ 1.5708 -0.    ]]
+    """
+    phase, turns = _phases(t, n_features, time_range)
+    return np.concatenate([turns * np.cos(phase), -turns * np.sin(phase)], axis=1).astype(dtype)
+
+
+def _phases(t, n_features, time_range):
     low, high = time_range
     turns = _turns(n_features // 2, high - low)
-    phase = (t.astype("float64")[:, None] - low) * turns  # float32 would blur the fast waves
-    return xp.concatenate([xp.sin(phase), xp.cos(phase)], axis=1).astype(dtype)
+    # float32 would blur the fast waves
+    return (t.astype("float64")[:, None] - low) * turns, turns
 
 
 @cache

@@ -168,6 +168,7 @@ def _mixture(energy, n_chains, with_log_density):
 
 def _network(energy, n_chains, with_log_density):
     """In float32 where nobody asks for log-densities, that is, without a Metropolis test."""
+    energy = energy.without_context()
     depth, d = len(energy.biases), _dimension(energy)
     parts = [*energy.weights, *energy.biases, energy.location, energy.scale, energy.confinement]
     values = numeric_leaves([pt.as_tensor(part) for part in parts])

@@ -16,6 +16,7 @@ import math
 
 import numpy as np
 
+from pm_energy.training.noise_levels import NoiseLevels
 from pm_energy.validate import positive, positive_int
 
 
@@ -124,10 +125,21 @@ class DenoisingScoreMatching:
     :math:`\epsilon / \sigma` is noise about what it has for a mean. Each row is seen with a noise
     and with its opposite, which cancels most of the noise of the gradient where sigma is small.
 
+    With a least and a largest noise, sigma is drawn for each row, log-uniform between them and
+    stratified over the batch, and an energy that is told sigma learns both of its slopes [2]_,
+
+    .. math:: L = \Bigl\langle | \sigma s + \epsilon |^2 + \frac1{2n} \Bigl(
+              \frac{\partial \log p}{\partial \log\sigma} - |\epsilon|^2 + n \Bigr)^2 \Bigr\rangle
+
+    with :math:`\log p = -E - \sum_i \log r_i` of a bowl of deviations r. Scores alone, as in [3]_,
+    would leave open how much is in each of modes far apart: at a small sigma nothing is between
+    them. The slope along sigma leads from one mode up to where they are one, and down to the other.
+    It also makes log Z of this p the same at all levels. Each term has the weight of its noise.
+
     Parameters
     ----------
-    sigma : float
-        In units of x.
+    sigma : float or NoiseLevels
+        In units of x. Levels need a model with the same ones.
 
     Raises
     ------
@@ -137,6 +149,10 @@ class DenoisingScoreMatching:
     References
     ----------
     .. [1] Vincent (2011), Neural Computation 23, 1661-1674.
+    .. [2] Guth, Kadkhodaie & Simoncelli (2025), Learning normalized image densities via dual score
+       matching, arXiv 2506.05310.
+    .. [3] Song & Ermon (2019), Generative modeling by estimating gradients of the data
+       distribution, NeurIPS.
 
     Examples
     --------
@@ -155,24 +171,39 @@ class DenoisingScoreMatching:
     """
 
     def __init__(self, sigma):
-        self.sigma = float(positive("sigma", sigma))
+        if not isinstance(sigma, NoiseLevels):
+            sigma = float(positive("sigma", sigma))
+        self.sigma = sigma
 
     def gradient(self, model, theta, x, weights, rng):
         """Return the gradient of the loss and ``{"loss": ...}``."""
         x = np.asarray(x)
         noise = rng.standard_normal(x.shape).astype(x.dtype, copy=False)
-        points = np.concatenate([x + self.sigma * noise, x - self.sigma * noise])
-        targets = np.concatenate([-noise, noise]) / self.sigma
         shares = None if weights is None else np.tile(weights, 2)
-        loss, gradient = model.score_regression(theta, points, targets, shares)
+        if not isinstance(self.sigma, NoiseLevels):
+            points, targets = _both_ways(x, noise, self.sigma)
+            loss, gradient = model.score_regression(theta, points, targets, shares)
+            return gradient, {"loss": loss}
+        sigma = self.sigma.draw(rng, len(x)).astype(x.dtype, copy=False)
+        points, targets = _both_ways(x, noise, sigma[:, None])
+        rates = (noise * noise).sum(axis=1) - x.shape[1]
+        loss, gradient = model.level_regression(
+            theta, points, np.tile(sigma, 2), targets, np.tile(rates, 2), shares
+        )
         return gradient, {"loss": loss}
+
+
+def _both_ways(x, noise, sigma):
+    """Rows with a noise and with its opposite, and what is seen of the score there."""
+    pull = noise / sigma
+    return np.concatenate([x + sigma * noise, x - sigma * noise]), np.concatenate([-pull, pull])
 
 
 OBJECTIVES = ("denoising", "explicit", "sliced")
 
 
 def make_score_objective(name, sigma=None):
-    """Return the objective of that name; ``sigma`` is for "denoising".
+    """Return the objective of that name; ``sigma``, one or NoiseLevels, is for "denoising".
 
     Examples
     --------

@@ -34,6 +34,42 @@ def test_the_energy_is_its_formula(activation):
     )
 
 
+TOLD = np.array([0.3, -1.2])
+W_TOLD = np.random.default_rng(4).normal(size=(4, 3))  # of two units and two entries of context
+
+
+def test_a_context_is_more_inputs():
+    settings = {"location": [1.0, -2.0], "scale": [0.5, 3.0], "confinement": 0.7}
+    energy = NeuralEnergy((W_TOLD, U, V), (B, C), context=TOLD, **settings)
+    assert energy.event_shape == (2,)
+    at = np.random.default_rng(1).normal(size=(5, 7, 2))
+    z = (at - [1.0, -2.0]) / [0.5, 3.0]
+    inputs = np.concatenate([z, np.broadcast_to(TOLD, z.shape)], axis=-1)
+    h = formulas(formulas(inputs @ W_TOLD + B)["silu"] @ U + C)["silu"]
+    wanted = h @ V + 0.35 * (z**2).sum(axis=-1)
+    structure, leaves = flatten(energy)
+    assert len(leaves) == 5 + 3 + 1
+    x = pt.dtensor3(shape=(None, None, 2))
+    for same in (energy, unflatten(structure, leaves), energy.without_context()):
+        np.testing.assert_allclose(compile_function([x], same(x), ONCE)(at), wanted, rtol=1e-13)
+    plain = energy.without_context()
+    assert plain.context is None
+    assert plain.without_context() is plain
+
+
+@pytest.mark.parametrize("told", [TOLD, pt.dvector(shape=(2,))], ids=["told", "unknown"])
+@pytest.mark.parametrize("first", [W_TOLD, pt.dmatrix(shape=(4, 3))], ids=["learned", "free"])
+def test_contexts_and_weights_may_be_variables(told, first):
+    energy = NeuralEnergy((first, U, V), (B, C), context=told)
+    x, at = pt.dmatrix(shape=(None, 2)), np.random.default_rng(1).normal(size=(7, 2))
+    given = {x: at} | {
+        v: value for v, value in ((told, TOLD), (first, W_TOLD)) if not isinstance(v, np.ndarray)
+    }
+    found = compile_function([*given], energy(x), ONCE)(*given.values())
+    numbers = NeuralEnergy((W_TOLD, U, V), (B, C), context=TOLD)
+    np.testing.assert_allclose(found, energy_values(numbers, at), rtol=1e-13)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_scores_have_no_curl(activation):
     """The Jacobian of a gradient is symmetric; that of a free network would not be."""
@@ -89,6 +125,16 @@ def test_without_a_network_it_is_the_normal_density_under_nuts():
         (lambda: NeuralEnergy((W, U, V), (B, C), scale=[1.0] * 3), r"shape \(\) or \(2,\)"),
         (lambda: NeuralEnergy((W, U, V), (B, C), confinement=-1.0), "confinement must be at least"),
         (lambda: NeuralEnergy((W, U, np.nan * V), (B, C)), r"weights\[2\] must be finite"),
+        (lambda: NeuralEnergy((W, U, V), (B, C), context=[[1.0]]), "context must have 1 dimension"),
+        (lambda: NeuralEnergy((W, U, V), (B, C), context=[1.0, 2.0]), "n above 0 units and k"),
+        (
+            lambda: NeuralEnergy((W, U, V), (B, C), context=pt.dvector()),
+            "context must have a known",
+        ),
+        (
+            lambda: NeuralEnergy.initial(np.random.default_rng(0), 2, context=0.5),
+            "context must have",
+        ),
         (lambda: NeuralEnergy.initial(np.random.default_rng(0), 0), "n must be a positive integer"),
         (lambda: NeuralEnergy.initial(np.random.default_rng(0), 2, (0,)), "hidden must be"),
     ],

@@ -19,10 +19,11 @@ def ask(address, x, table, out):
     call_native(address, x, BETA, table, out)
 
 
-def network(d, hidden, activation):
+def network(d, hidden, activation, context=None):
     rng = np.random.default_rng(d)
-    bowl = {"location": rng.normal(size=d), "scale": 0.5 + rng.random(d), "confinement": 0.8}
-    return pme.NeuralEnergy.initial(rng, d, hidden, activation=activation, **bowl)
+    place = {"location": rng.normal(size=d), "scale": 0.5 + rng.random(d), "confinement": 0.8}
+    place |= {"activation": activation, "context": context}
+    return pme.NeuralEnergy.initial(rng, d, hidden, **place)
 
 
 def derived(energy, x):
@@ -34,9 +35,12 @@ def derived(energy, x):
 
 @pytest.mark.parametrize("n_chains", [1, 128, 200])  # a part of a matrix product, one, more
 @pytest.mark.parametrize("hidden", [(5,), (8, 6, 7)])
-@pytest.mark.parametrize("activation", ["silu", "softplus", "tanh"])
-def test_scores_and_densities_are_those_of_the_formula(activation, hidden, n_chains):
-    energy = network(3, hidden, activation)
+@pytest.mark.parametrize(
+    ("activation", "context"),
+    [("silu", None), ("softplus", None), ("tanh", None), ("silu", [0.7, -1.0])],
+)
+def test_scores_and_densities_are_those_of_the_formula(activation, context, hidden, n_chains):
+    energy = network(3, hidden, activation, context)
     x = 2 * np.random.default_rng(1).normal(size=(n_chains, 3))
     score, log_p = derived(energy, x)
     for with_log_density, tolerance in ((True, 1e-12), (False, 3e-6)):
