@@ -59,7 +59,7 @@ def normal_pair(word):
     return first, second
 
 
-@njit(error_model="numpy", fastmath={"contract"})
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def fill_normal_single(words, buffer, out):
     """Fill a flat float32 array with normal numbers.
 

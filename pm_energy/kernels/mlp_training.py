@@ -25,7 +25,7 @@ def draw(state):
     return to_unit(word)
 
 
-@njit(error_model="numpy", fastmath={"contract", "reassoc"})
+@njit(forceinline=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def take_errors(outputs, targets, weights, errors):
     """Errors of the last layer, the gradient of the loss in the outputs; return the loss.
 
@@ -43,7 +43,7 @@ def take_errors(outputs, targets, weights, errors):
     return total / rows
 
 
-@njit(error_model="numpy", fastmath={"contract"})
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def make_batch(
     state, x, labels, row_weights, levels, features, drop, chosen, noise, inputs, targets, weights
 ):
@@ -127,7 +127,7 @@ def make_batches(data, schedule, streams, pairs, drop, inputs, targets, weights)
         )  # fmt: skip
 
 
-@njit(error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def update(sizes, learner, gradient, step, rate, settings):
     """Clip the gradient and change what is learned; biases do not decay."""
     theta, mean, square, average = learner

@@ -14,7 +14,7 @@ EPSILON = 1e-8
 NORM_EPSILON = 1e-7  # of PyMC's total_norm_constraint
 
 
-@njit(error_model="numpy", fastmath={"contract", "reassoc"})
+@njit(forceinline=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def sum_of_squares(x):
     """Sum of the squares of a flat array."""
     total = x.dtype.type(0)
@@ -23,7 +23,7 @@ def sum_of_squares(x):
     return total
 
 
-@njit(error_model="numpy", fastmath={"contract"})
+@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def adam_step(theta, gradient, mean, square, average, scale, step, rate, decay, keep):
     """Change parameters, both moments and the average of the parameters, all flat, in place.
 

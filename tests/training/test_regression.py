@@ -1,5 +1,9 @@
 """Learning networks by regression on noisy data: minima known in closed form, and what fails."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -228,3 +232,26 @@ def test_labels_of_unknown_classes():
         train(*common, n_steps=1, labels=[0, 1, 2, 0, 1])
     with pytest.raises(ValueError, match=r"labels must have shape \(5,\)"):
         train(*common, n_steps=1, labels=[0, 1])
+
+
+LEARN = """
+import numpy as np
+from pm_energy.networks import MLP
+from pm_energy.training.regression import train
+from pm_energy.training.regression_noise import score_levels
+rng, network = np.random.default_rng(0), MLP(2, 2, hidden=(16, 16))
+x, levels = rng.normal(size=(500, 2)), score_levels([0.1, 0.5, 2.0])
+run = train(network, network.init(rng), x, levels, rng, n_steps=100, max_norm=10.0, decay=0.01)
+print(*(network.flatten(part).tobytes().hex() for part in (run.theta, run.average)))
+"""
+
+
+def test_what_is_learned_does_not_depend_on_the_compilers_cache(tmp_path):
+    """Of a function that is compiled alone and within another one, either code may be called."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", LEARN]
+    cold, warm = (
+        subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+        for _ in range(2)
+    )
+    assert cold == warm
