@@ -12,7 +12,7 @@ from pm_energy.kernels.random import LANES, fill_words
 WORDS = 512  # at a time
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@njit(forceinline=True, error_model="numpy")
 def log_single(x):
     """Return log(x) for a normal float32 x > 0, to 2e-7 of its size.
 

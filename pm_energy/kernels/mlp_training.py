@@ -43,7 +43,7 @@ def take_errors(outputs, targets, weights, errors):
     return total / rows
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@njit(forceinline=True, error_model="numpy")
 def make_batch(
     state, x, labels, row_weights, levels, features, drop, chosen, noise, inputs, targets, weights
 ):

@@ -44,10 +44,10 @@ def adam_step(theta, gradient, mean, square, average, scale, step, rate, decay, 
     b1, b2, epsilon = number(BETA_1), number(BETA_2), number(EPSILON)
     a = number(rate * np.sqrt(1.0 - BETA_2**step) / (1.0 - BETA_1**step))
     scale, shrink, keep = number(scale), number(rate * decay), number(keep)
-    for i in range(theta.size):
+    for i in range(theta.size):  # no sums of two products: either one could be fused with the sum
         g = scale * gradient[i]
-        m = b1 * mean[i] + (one - b1) * g
-        v = b2 * square[i] + (one - b2) * (g * g)
+        m = mean[i] + (one - b1) * (g - mean[i])
+        v = square[i] + (one - b2) * (g * g - square[i])
         new = theta[i] - a * m / (np.sqrt(v) + epsilon) - shrink * theta[i]
         mean[i], square[i], theta[i] = m, v, new
-        average[i] = keep * average[i] + (one - keep) * new
+        average[i] += (one - keep) * (new - average[i])
