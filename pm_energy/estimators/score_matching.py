@@ -13,7 +13,7 @@ from pm_energy.estimators.base import EnergyEstimator
 from pm_energy.estimators.noise_learning import largest_distance
 from pm_energy.estimators.score_learning import NETWORK, ScoreLearning, refuse_constant
 from pm_energy.estimators.score_queries import ScoreQueries
-from pm_energy.training.noise_levels import NoiseLevels
+from pm_energy.training.noise_range import NoiseRange
 from pm_energy.training.score_matching import OBJECTIVES, make_score_objective
 
 SHARE = 0.1  # of the data's root mean square deviation that sigma is by default
@@ -255,11 +255,11 @@ class ScoreMatching(ScoreLearning, ScoreQueries, DensityMixin, EnergyEstimator):
             raise ValueError(
                 f"sigma must be a noise, a least and a larger one, or 'auto', got {self.sigma!r}"
             )
-        NoiseLevels(*sigmas)
+        NoiseRange(*sigmas)
         return sigmas
 
     def _levels(self):
-        return None if self.sigmas_ is None else NoiseLevels(*map(float, self.sigmas_))
+        return None if self.sigmas_ is None else NoiseRange(*map(float, self.sigmas_))
 
     def _phases(self, first, n_steps):
         noise = self._levels() or self.sigma_

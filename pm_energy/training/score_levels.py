@@ -22,7 +22,7 @@ def level_draws(value_and_slope, levels, location, scale, rng, n, n_steps=200):
     ----------
     value_and_slope : callable
         ``value_and_slope(x, sigma)``: the energy of each row at a noise, and its gradient.
-    levels : NoiseLevels
+    levels : NoiseRange
     location, scale : array, shape (d,)
         Mean of the data, and their deviation with the least noise.
     rng : numpy.random.Generator
@@ -41,13 +41,13 @@ def level_draws(value_and_slope, levels, location, scale, rng, n, n_steps=200):
     Examples
     --------
     >>> import numpy as np
-    >>> from pm_energy.training.noise_levels import NoiseLevels
+    >>> from pm_energy.training.noise_range import NoiseRange
     >>> from pm_energy.training.score_levels import level_draws
     >>> def two_wells(x, sigma):  # modes at -5 and 5, with deviations of 1 and noise
     ...     v = 1.0 + sigma**2
     ...     value = 0.5 * (x**2).sum(axis=1) / v - np.logaddexp(5 * x[:, 0] / v, -5 * x[:, 0] / v)
     ...     return value, (x - 5 * np.tanh(5 * x / v)) / v
-    >>> levels, place = NoiseLevels(0.1, 10.0), (np.zeros(1), np.full(1, 26.01**0.5))
+    >>> levels, place = NoiseRange(0.1, 10.0), (np.zeros(1), np.full(1, 26.01**0.5))
     >>> x = level_draws(two_wells, levels, *place, np.random.default_rng(0), 1000)
     >>> bool(abs((x > 0).mean() - 0.5) < 0.1), bool(abs(abs(x).mean() - 5) < 0.1)
     (True, True)

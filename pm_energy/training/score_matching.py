@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from pm_energy.training.noise_levels import NoiseLevels
+from pm_energy.training.noise_range import NoiseRange
 from pm_energy.validate import positive, positive_int
 
 
@@ -138,7 +138,7 @@ class DenoisingScoreMatching:
 
     Parameters
     ----------
-    sigma : float or NoiseLevels
+    sigma : float or NoiseRange
         In units of x. Levels need a model with the same ones.
 
     Raises
@@ -171,7 +171,7 @@ class DenoisingScoreMatching:
     """
 
     def __init__(self, sigma):
-        if not isinstance(sigma, NoiseLevels):
+        if not isinstance(sigma, NoiseRange):
             sigma = float(positive("sigma", sigma))
         self.sigma = sigma
 
@@ -180,7 +180,7 @@ class DenoisingScoreMatching:
         x = np.asarray(x)
         noise = rng.standard_normal(x.shape).astype(x.dtype, copy=False)
         shares = None if weights is None else np.tile(weights, 2)
-        if not isinstance(self.sigma, NoiseLevels):
+        if not isinstance(self.sigma, NoiseRange):
             points, targets = _both_ways(x, noise, self.sigma)
             loss, gradient = model.score_regression(theta, points, targets, shares)
             return gradient, {"loss": loss}
@@ -203,7 +203,7 @@ OBJECTIVES = ("denoising", "explicit", "sliced")
 
 
 def make_score_objective(name, sigma=None):
-    """Return the objective of that name; ``sigma``, one or NoiseLevels, is for "denoising".
+    """Return the objective of that name; ``sigma``, one or NoiseRange, is for "denoising".
 
     Examples
     --------

@@ -42,7 +42,7 @@ class NetworkModel(ScoreChains):
     ----------
     energy : NeuralEnergy
         With numeric parameters: where learning starts.
-    levels : NoiseLevels, optional
+    levels : NoiseRange, optional
         Where ``energy`` is that of the least noise, and there is one for each level between two.
 
     Raises

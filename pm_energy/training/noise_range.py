@@ -10,7 +10,7 @@ FEATURES = 2  # of the level, a quarter turn: energies change smoothly with it
 
 
 @dataclass(frozen=True)
-class NoiseLevels:
+class NoiseRange:
     r"""All noise between two standard deviations, as seen by a network energy.
 
     At a level :math:`\sigma` a :class:`~pm_energy.energies.neural.NeuralEnergy` has a bowl as broad
@@ -30,8 +30,8 @@ class NoiseLevels:
     Examples
     --------
     >>> import numpy as np
-    >>> from pm_energy.training.noise_levels import NoiseLevels
-    >>> levels = NoiseLevels(0.1, 10.0)
+    >>> from pm_energy.training.noise_range import NoiseRange
+    >>> levels = NoiseRange(0.1, 10.0)
     >>> levels.ladder(3)
     array([10. ,  1. ,  0.1])
     >>> levels.scale(np.array([0.5]), 0.1), levels.scale(np.array([0.5]), 10.0).round(2)

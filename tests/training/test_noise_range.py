@@ -13,14 +13,14 @@ from pm_energy.compile import ONCE, compile_function
 from pm_energy.energies.neural import NeuralEnergy
 from pm_energy.networks.features import time_wave_slopes, time_waves
 from pm_energy.training import score_levels
-from pm_energy.training.noise_levels import FEATURES, NoiseLevels
+from pm_energy.training.noise_range import FEATURES, NoiseRange
 from pm_energy.training.score_draws import annealed_draws
 from pm_energy.training.score_levels import level_draws
 from pm_energy.training.score_matching import DenoisingScoreMatching
 from pm_energy.training.score_model import ScoreModel
 from pm_energy.training.score_network import NetworkModel
 
-LEVELS = NoiseLevels(0.3, 7.0)
+LEVELS = NoiseRange(0.3, 7.0)
 RNG = np.random.default_rng(0)
 X, TARGETS = RNG.normal(size=(2, 9, 3))
 SIGMA, RATES = LEVELS.draw(RNG, 9), RNG.normal(size=9)
@@ -114,7 +114,7 @@ def test_levels_cover_their_range_evenly():
 def level_losses(low):
     """Gradients of the last layer and losses at a network that says nothing, of normal data."""
     rng = np.random.default_rng(2)
-    levels, scale = NoiseLevels(0.5, 3.0), np.array([1.0, 2.0])
+    levels, scale = NoiseRange(0.5, 3.0), np.array([1.0, 2.0])
     x = scale * rng.standard_normal((40_000, 2))
     place = levels.place(np.zeros(2), np.sqrt(scale**2 + low**2), levels.low)
     energy = NeuralEnergy.initial(rng, 2, (4,), **place)
@@ -145,7 +145,7 @@ def test_of_normal_data_a_network_has_nothing_to_say(low, is_right):
         assert (np.abs(z) < 5.1).all()  # for four entries
 
 
-POPULATION = NoiseLevels(0.05, 8.0)
+POPULATION = NoiseRange(0.05, 8.0)
 
 
 def two_modes(x, sigma, tilt=0.0):
@@ -201,8 +201,8 @@ def scored_at(sigma):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: NoiseLevels(0.0, 1.0), "a least noise above zero and a larger one"),
-        (lambda: NoiseLevels(2.0, 1.0), r"larger one, got \(2, 1\)"),
+        (lambda: NoiseRange(0.0, 1.0), "a least noise above zero and a larger one"),
+        (lambda: NoiseRange(2.0, 1.0), r"larger one, got \(2, 1\)"),
         (lambda: NetworkModel(NeuralEnergy.initial(RNG, 3), LEVELS), "energy must be that of the"),
         (lambda: scored_at(1.0), "the model knows one noise only"),
     ],
