@@ -9,11 +9,12 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.netcdf
 	$(BIN)/python -m examples.segmentation
 
-# threads of BLAS would only wait for each other where two workers share the cores
+# A file goes to one worker, which compiles what it needs once; threads of BLAS would only wait for
+# each other where two workers share the cores.
 test: export OMP_NUM_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/.test
-	MPLBACKEND=agg $(BIN)/python -m pytest -n 2
+	MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: $(VENV)/.test
 	MPLBACKEND=agg $(BIN)/python -m pytest -m slow

@@ -201,11 +201,11 @@ def test_unrolled_graphs_are_the_graphs(energy):
 
 
 def test_sizes_of_blocks_cover_all_chains():
-    for chains, d in ((1, 1), (4, 2), (257, 2), (1000, 2), (1000, 5000)):
+    for chains, d in ((1, 1), (4, 2), (257, 2), (513, 2), (1000, 2), (1000, 5000)):
         size = block_size(chains, d)
         n_blocks = -(-chains // size)
         assert chains <= size * n_blocks < chains + n_blocks + size
-        assert size <= 256
+        assert size <= 512
 
 
 def test_chains_that_leave_the_domain_are_an_error():
