@@ -26,7 +26,7 @@ import numpy as np
 from numba import njit, uint64
 
 from pm_energy.kernels.exponential import exp_double
-from pm_energy.kernels.langevin import LONGEST, make_buffers
+from pm_energy.kernels.langevin import between_0_and_1, drift, make_buffers
 from pm_energy.kernels.langevin_lanes import exp_lane, larger, log_lane, pick, sigmoid_lane
 from pm_energy.kernels.langevin_noise import fill_normals
 from pm_energy.kernels.native import call_native
@@ -163,7 +163,7 @@ def begin(words, buffers, chains, flight):
     fill_words(words, uniform)
     for c in range(uint64(flight.kind.size)):
         chance = sigmoid_lane((place - flight.log_p[c]) / width)
-        flight.kind[c] = pick(_unit(uniform[c]) < chance, 1.0, 0.0)
+        flight.kind[c] = pick(between_0_and_1(uniform[c]) < chance, 1.0, 0.0)
     refresh(words, buffers, np.ones(flight.kind.size), flight)
 
 
@@ -183,18 +183,6 @@ def refresh(words, buffers, chosen, flight):
             flight.kinetic[c] += pick(chosen[c] > 0.5, 0.5 * v[c] * v[c], 0.0)
 
 
-@njit(forceinline=True)
-def _unit(word):
-    """Map a word to a float64 between 0 and 1, 53 bits."""
-    return (float(word >> uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
-
-
-@njit(forceinline=True)
-def _push(score, step):
-    """Half a step of force, in units of the noise and cut."""
-    return max(min(0.5 * step * score, LONGEST), -LONGEST)
-
-
 @_compiled
 def leap(chains, flight):
     """Begin a leapfrog step: half a kick and the whole way."""
@@ -203,7 +191,7 @@ def leap(chains, flight):
         y, v, score = flight.y[i], flight.velocity[i], flight.score[i]
         for c in range(uint64(kind.size)):
             step = pick(kind[c] > 0.5, coarse, fine)
-            v[c] += _push(score[c], step)
+            v[c] += drift(score[c], step)
             y[c] += step * v[c]
 
 
@@ -225,7 +213,7 @@ def land(words, buffers, last, chains, flight):
     for i in range(len(flight.y)):
         v, score = flight.velocity[i], flight.score[i]
         for c in range(uint64(kind.size)):
-            v[c] += _push(score[c], pick(kind[c] > 0.5, coarse, fine))
+            v[c] += drift(score[c], pick(kind[c] > 0.5, coarse, fine))
     if last or chains.switch[0] > -np.inf:
         fill_words(words, buffers[1])
         judge(buffers[1], last, chains, flight)
@@ -259,7 +247,7 @@ def judge(uniform, last, chains, flight):
     over = np.ones(n_chains) if last else kind
     taken, left = np.empty(n_chains), np.empty(n_chains)  # y becomes x, or stays where x is
     for c in range(lanes):
-        taken[c] = pick(_unit(uniform[c]) < chance[c], over[c], 0.0)
+        taken[c] = pick(between_0_and_1(uniform[c]) < chance[c], over[c], 0.0)
         left[c] = over[c] - taken[c]
     flight.accepted[:] += over * chance
     flight.tests[:] += over

@@ -173,9 +173,15 @@ def _draw_words(words, buffer):
 
 
 @njit(forceinline=True)
-def _drift(score, step):
-    """Half the score in units of the noise, cut."""
+def drift(score, step):
+    """Return half the score in units of the noise, cut."""
     return max(min(0.5 * step * score, LONGEST), -LONGEST)
+
+
+@njit(forceinline=True)
+def between_0_and_1(word):
+    """Map a random word to a float64 between 0 and 1, 53 bits."""
+    return (float(word >> uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath={"contract"})
@@ -193,20 +199,20 @@ def propose(method, y, velocity, score, noise, step, friction):
         keep = np.exp(-friction * step)
         spread = np.sqrt(-np.expm1(-2.0 * friction * step))
         for i in range(uint64(y.size)):
-            v = velocity[i] + _drift(score[i], step)
+            v = velocity[i] + drift(score[i], step)
             new = keep * v + spread * noise[i]
             y[i] += 0.5 * step * (v + new)
             velocity[i] = new
     else:
         for i in range(uint64(y.size)):
-            y[i] += step * (_drift(score[i], step) + noise[i])
+            y[i] += step * (drift(score[i], step) + noise[i])
 
 
 @njit(forceinline=True, error_model="numpy", fastmath={"contract"})
 def kick(velocity, score, step):
     """End an underdamped move: half a time step of force."""
     for i in range(uint64(velocity.size)):
-        velocity[i] += _drift(score[i], step)
+        velocity[i] += drift(score[i], step)
 
 
 @_compiled
@@ -238,15 +244,14 @@ def accept(x, score_x, log_p_x, y, score, log_p, noise, uniform, tuning, accepta
         there, here, z = score[i:], score_x[i:], noise[i:]
         for c in range(lanes):
             forth = float64(z[c])
-            back = forth + _drift(here[c], step) + _drift(there[c], step)  # minus the noise back
+            back = forth + drift(here[c], step) + drift(there[c], step)  # minus the noise back
             log_ratio[c] += 0.5 * (forth * forth - back * back)
     for c in range(lanes):
         bounded = pick(log_ratio[c] > -708.0, log_ratio[c], -708.0)  # where it is NaN, too
         log_ratio[c] = exp_double(pick(bounded < 0.0, bounded, 0.0))
         acceptance[c] += log_ratio[c]
     for c in range(lanes):
-        u = (float(uniform[c] >> uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)
-        chosen[c] = pick(u < log_ratio[c], 1.0, 0.0)
+        chosen[c] = pick(between_0_and_1(uniform[c]) < log_ratio[c], 1.0, 0.0)
     _choose(chosen, log_p, log_p_x)
     for i in range(uint64(0), uint64(x.size), lanes):
         _choose(chosen, y[i:], x[i:])

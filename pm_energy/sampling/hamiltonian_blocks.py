@@ -5,8 +5,9 @@ import numpy as np
 from pm_energy.kernels.hamiltonian import NEVER, Trajectories, hamiltonian_moves
 from pm_energy.kernels.langevin import ADJUSTED, OVERDAMPED, Chains, langevin_moves
 from pm_energy.kernels.native import evaluate
+from pm_energy.training.energy_continuous import TARGET
 
-LANGEVIN, HAMILTONIAN = 0.574, 0.8  # acceptance that steps are tuned to
+HAMILTONIAN = 0.8  # acceptance that steps of trajectories are tuned to
 LENGTHS = 2 ** np.arange(1, 9)  # leapfrog steps of a trajectory, to choose from
 NUMBERS = 2**22  # of states that are looked at for a length
 LEAST_TUNE = 100  # moves in which all of this can be learned
@@ -37,7 +38,7 @@ def run_trajectories(plan, density, x, rng, report):
     """
     quarter = plan.tune // 4
     x, step = explore(plan, density, x, rng, quarter, report)
-    tuning = [np.array([step, 0.0, target]) for target in (HAMILTONIAN, LANGEVIN)]
+    tuning = [np.array([step, 0.0, target]) for target in (HAMILTONIAN, TARGET)]
     chains = Trajectories(x, *tuning, np.array(NEVER))
 
     def move(n_records, length, thin=1):
@@ -73,7 +74,7 @@ def parts(n):
 
 def explore(plan, density, x, rng, n_moves, report):
     """Make Langevin moves with a test and then without; return where they lead, and the step."""
-    tuning = np.array([len(x) ** (-1 / 6) * plan.beta**-0.5, 0.0, LANGEVIN])
+    tuning = np.array([len(x) ** (-1 / 6) * plan.beta**-0.5, 0.0, TARGET])
     chains, ends = Chains(x.copy(), np.zeros_like(x), tuning), []
     for method in (ADJUSTED, OVERDAMPED):
         for part in parts(n_moves):

@@ -11,11 +11,11 @@ from pymc.progress_bar import create_simple_progress
 from threadpoolctl import threadpool_limits
 
 from pm_energy.kernels.langevin import ADJUSTED, OVERDAMPED, UNDERDAMPED, Chains, langevin_moves
-from pm_energy.sampling.hamiltonian_blocks import PARTS, run_trajectories
+from pm_energy.sampling.hamiltonian_blocks import PARTS, parts, run_trajectories
+from pm_energy.training.energy_continuous import TARGET
 
 METHODS = {"mala": ADJUSTED, "ula": OVERDAMPED, "sgld": OVERDAMPED, "underdamped": UNDERDAMPED}
 TRAJECTORIES = ("hmc", "hybrid")  # methods that tune themselves
-ACCEPTANCE = 0.574  # at which adjusted moves are fastest in many dimensions (Roberts & Rosenthal)
 SMALL_BIAS = {"ula": 0.98, "underdamped": 0.9}  # a Metropolis test of the step would accept so many
 NUMBERS, MOST, LEAST = 2**16, 512, 16  # of a block, which should stay in the cache
 
@@ -73,7 +73,7 @@ def run_block(plan, density, x, rng, report):
     if plan.method in TRAJECTORIES:
         return Result(*run_trajectories(plan, density, x, rng, report))
     method, step = METHODS[plan.method], plan.step_size
-    target = SMALL_BIAS.get(plan.method, ACCEPTANCE)
+    target = SMALL_BIAS.get(plan.method, TARGET)
     first = len(x) ** (-1 / 6) * plan.beta**-0.5 if step is None else step
     tuning = np.array([first, 0.0, target if step is None else 0.0])
     chains = Chains(x.copy(), rng.standard_normal(x.shape), tuning)
@@ -81,11 +81,11 @@ def run_block(plan, density, x, rng, report):
     def move(how, n_moves, thin):
         """Move in parts; n_moves is a multiple of thin."""
         records = []
-        for part in np.array_split(np.arange(n_moves // thin), min(PARTS, n_moves // thin)):
+        for n_records in parts(n_moves // thin):
             records.append(
-                langevin_moves(rng, density, chains, how, plan.beta, plan.friction, len(part), thin)
+                langevin_moves(rng, density, chains, how, plan.beta, plan.friction, n_records, thin)
             )
-            report(len(part) * thin)
+            report(n_records * thin)
         return [np.concatenate(found) for found in zip(*records, strict=True)]
 
     if plan.tune:

@@ -59,6 +59,11 @@ class Trained:
     moments: tuple
     n_steps: int
 
+    def learner(self, network):
+        """Return copies of parameters, moments and averages, flat, for kernels to change."""
+        parts = network.flatten(self.theta), *self.moments, network.flatten(self.average)
+        return [np.array(part, np.float32) for part in parts]
+
 
 def train(
     network,
@@ -151,7 +156,7 @@ def train(
         raise ValueError(f"coupling must be one of {', '.join(COUPLINGS)}, got {coupling!r}")
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    run = _resume(network, start)
+    run = resume(network, start)
     rates = _rates(rates, run.n_steps, n_steps)
     settings = (
         _in_range("decay", decay, np.inf),
@@ -187,8 +192,7 @@ def _steps(network, size, batch_size, settings, backend):
 
 def _loop(network, run, batches, rates, steps, bar):
     """Make some steps at a time, so that a bar can move and Ctrl-C is heard."""
-    learner = [network.flatten(run.theta).astype(np.float32), *(np.array(m) for m in run.moments)]
-    learner.append(network.flatten(run.average).astype(np.float32))
+    learner = run.learner(network)
     losses, done, failure = np.empty(len(rates)), 0, ""
     good = done, [np.array(part) for part in learner]
     while done < len(rates):
@@ -217,8 +221,8 @@ def _loop(network, run, batches, rates, steps, bar):
     )  # fmt: skip
 
 
-def _resume(network, start):
-    """An earlier run, or one of no steps."""
+def resume(network, start):
+    """Return an earlier run as it is, or one of no steps from parameters to start with."""
     if isinstance(start, Trained):
         return start
     n = network.flatten(start).size

@@ -28,7 +28,7 @@ from pm_energy.kernels.mlp_activations import activation_address
 from pm_energy.kernels.mlp_updates import adam_step
 from pm_energy.networks.features import checked_labels, one_hot
 from pm_energy.training.progress import Progress
-from pm_energy.training.regression import Trained
+from pm_energy.training.regression import Trained, resume
 from pm_energy.training.schedules import Schedule
 from pm_energy.validate import numeric_array, positive_int
 
@@ -102,9 +102,8 @@ def train_variance(
     n_steps, batch_size = positive_int("n_steps", n_steps), positive_int("batch_size", batch_size)
     draw = _batches(network, theta, x, levels, labels, drop_label, batch_size)
     slope = _slopes(network, batch_size)
-    run = start if isinstance(start, Trained) else _no_run(network, start)
-    learner = [network.flatten(run.theta).astype(np.float32), *(np.array(m) for m in run.moments)]
-    learner.append(network.flatten(run.average).astype(np.float32))
+    run = resume(network, start)
+    learner = run.learner(network)
     good, losses, failure = (0, _copies(learner)), np.empty(n_steps), ""
     bar = Progress("learning variances", n_steps, progress)
     # BLAS threads take longer over such small matrices; what overflows is said below
@@ -194,12 +193,6 @@ def _slopes(network, size):
         return loss, gradient
 
     return slope
-
-
-def _no_run(network, start):
-    n = network.flatten(start).size
-    moments = np.zeros(n, np.float32), np.zeros(n, np.float32)
-    return Trained(start, start, np.empty(0), "", moments, 0)
 
 
 def _copies(arrays):

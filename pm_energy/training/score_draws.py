@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
+from pm_energy.kernels.resample import systematic
 from pm_energy.training.energy_continuous import StepSize, mala
 
 LEVELS = 30  # of annealing
@@ -102,7 +103,8 @@ def annealed_population(value_and_slope, d, rng, size, n_steps=200):
     step_size = StepSize(d)
     with threadpool_limits(1, user_api="blas"):
         for before, beta in itertools.pairwise(betas):
-            z = z[_systematic((beta - before) * log_ratio(value_and_slope, z), rng)]
+            log_weights = (beta - before) * log_ratio(value_and_slope, z)
+            z = z[systematic(rng, np.exp(log_weights - log_weights.max()))]
             moves = per_level if beta < 1 else per_level + max(1, n_steps - LEVELS * per_level)
             mala(z, bridge(value_and_slope, beta), step_size, rng, moves)
             yield float(beta), z, step_size.value
@@ -121,14 +123,6 @@ def bridge(value_and_slope, beta):
 def log_ratio(value_and_slope, z):
     """Log-ratio of the densities at beta = 1 and 0, not normalised."""
     return 0.5 * (z * z).sum(axis=1) - value_and_slope(z)[0]
-
-
-def _systematic(log_weights, rng):
-    """Indices of a resampled population: each member about as often as its weight says."""
-    weights = np.exp(log_weights - logsumexp(log_weights))
-    edges = np.cumsum(weights)
-    points = (np.arange(len(weights)) + rng.random()) / len(weights)
-    return np.minimum(np.searchsorted(edges, points), len(weights) - 1)
 
 
 def grid_log_partition(energies, location, scale, points=None):
