@@ -83,7 +83,6 @@ def main(
     """Run all sizes and couplings, plot, and return what was measured."""
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("pymc.pm_energy").setLevel(logging.WARNING)  # one sampler, 27 times
     side = np.linspace(-1, 1, n_couplings)
     couplings = CRITICAL_COUPLING + 0.06 * side * abs(side)  # dense where it is steep
     rows = []
@@ -131,4 +130,5 @@ def plot(path, table, sizes):
 
 
 if __name__ == "__main__":
+    logging.getLogger("pymc.pm_energy").setLevel(logging.WARNING)  # one sampler, 27 times
     main()

@@ -7,7 +7,6 @@ modes that only the prior knows of. NUTS draws from it; a fine grid over the pla
 posterior of the same energy, and says whether the draws are right.
 """
 
-import logging
 from pathlib import Path
 
 import arviz as az
@@ -37,7 +36,6 @@ def on_grid(model, points):
 
 def draw(model, draws, tune, chains, seed, progressbar):
     """Posterior draws (chain, draw, 2) by NUTS, and how many independent ones they are worth."""
-    logging.getLogger("pymc").setLevel(logging.ERROR)
     starts = model.sample(chains, random_state=seed)  # modes far apart: start all over the prior
     with pm.Model():
         x = pme.Boltzmann("x", model.energy_)
@@ -52,6 +50,7 @@ def draw(model, draws, tune, chains, seed, progressbar):
             random_seed=seed,
             progressbar=progressbar,
             compute_convergence_checks=False,
+            quiet=True,
         )
     ess = float(az.ess(dt, var_names=["x"])["x"].min())
     return dt["posterior"]["x"].values, ess

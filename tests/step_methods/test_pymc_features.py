@@ -1,7 +1,5 @@
 """A Boltzmann variable among PyMC's own features: what works, and what is refused and how."""
 
-import logging
-
 import arviz as az
 import numpy as np
 import pymc as pm
@@ -211,7 +209,6 @@ def test_other_samplers_keep_to_the_domain():
 
 def test_sequential_monte_carlo_runs():
     with build("prior"):
-        logging.getLogger("pymc").setLevel(logging.ERROR)
         trace = pm.sample_smc(100, chains=1, random_seed=1, progressbar=False)
     assert set(np.unique(trace["posterior"]["z"])) == {-1, 1}
 
