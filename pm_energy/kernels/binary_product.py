@@ -18,6 +18,8 @@ from numba import int64, njit, types, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from pm_energy.kernels.inner import inner
+
 CACHE_LINE = 64  # bytes
 VECTOR_BYTES = 256  # one tile of fields: 64 float32 or 32 float64
 GROUPS = 8  # tables held at a time: 8 x 16 x 256 bytes = 32 kB, which fits the first-level cache
@@ -162,7 +164,7 @@ def add_all_units(fields, states, weights, rows, batch, n_units, tables):
                 _add_tiles(fields, (t * batch + b) * tile, one, tables, offsets)
 
 
-@njit(cache=True)
+@inner(cache=True)
 def lists_pay(n_listed, n_units, n_fields, batch, tile):
     """Whether :func:`add_listed_units` is expected to be the faster one."""
     n_tiles = -(-n_fields // tile)

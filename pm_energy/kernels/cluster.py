@@ -21,6 +21,7 @@ others share; :mod:`pm_energy.kernels.cluster_lattice` goes by index arithmetic,
 import numpy as np
 from numba import njit, uint32, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.potts import check_states, relative_log_weight
 from pm_energy.kernels.random import LANES, fill_words, next_word, seed_words, to_unit
 
@@ -118,7 +119,7 @@ def _first_forbidden(states, weight):
     return -1
 
 
-@njit(forceinline=True, error_model="numpy")
+@inner(forceinline=True, error_model="numpy")
 def unite(parent, a, b):
     """Join the trees of ``a`` and ``b``: the smaller root, so that ``parent[i] <= i`` always."""
     while parent[a] != a:
@@ -133,7 +134,7 @@ def unite(parent, a, b):
         parent[a] = b
 
 
-@njit(forceinline=True, error_model="numpy")
+@inner(forceinline=True, error_model="numpy")
 def uniform_colours(words, buffer, colour, q):
     """Draw a state for every site; only those of the roots will be used, but this way is SIMD."""
     halves = buffer.view(np.uint32)
@@ -143,7 +144,7 @@ def uniform_colours(words, buffer, colour, q):
             colour[first + k] = (uint64(halves[k]) * uint64(q)) >> uint64(32)
 
 
-@njit(forceinline=True, error_model="numpy")
+@inner(forceinline=True, error_model="numpy")
 def spread_colours(states, parent, colour):
     """Give every site its root's colour; return the number of changes.
 
@@ -157,7 +158,7 @@ def spread_colours(states, parent, colour):
     return changes
 
 
-@njit(forceinline=True, error_model="numpy")
+@inner(forceinline=True, error_model="numpy")
 def _weighted_colours(words, parent, weight, total, colour):
     """Draw each root's colour with probability proportional to exp(sum of its sites' weights)."""
     n, q = total.shape

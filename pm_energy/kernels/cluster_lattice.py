@@ -8,6 +8,7 @@ from numba import njit, uint8, uint32, uint64
 
 from pm_energy.kernels.axes import lattice_axes
 from pm_energy.kernels.cluster import bond_thresholds, spread_colours, uniform_colours, unite
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.potts import check_states
 from pm_energy.kernels.random import LANES, fill_words, seed_words
 
@@ -56,7 +57,7 @@ def swendsen_wang_lattice(rng, states, shape, periodic, coupling, q=2, n_sweeps=
     return _swendsen_wang_lattice(words, states, lengths, strides, wraps, threshold, q, n_sweeps)
 
 
-@njit(forceinline=True, error_model="numpy")
+@inner(forceinline=True, error_model="numpy")
 def _join_rows(words, buffer, states, parent, right, bond, opened, threshold, above, below, across):
     """Draw the bonds between two rows, given by their first sites, and join what they connect."""
     fill_words(words, buffer)

@@ -5,6 +5,7 @@ from numba import njit
 
 from pm_energy.kernels.gibbs_dense import dense_field
 from pm_energy.kernels.gibbs_sparse import sparse_field
+from pm_energy.kernels.inner import inner
 
 
 @njit(cache=True, error_model="numpy")
@@ -101,6 +102,6 @@ def dense_descent(spins, coupling, bias):
     return costs
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _rounding(field):
     return 1e-12 * np.abs(field).max() if field.size else 0.0

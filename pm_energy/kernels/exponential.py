@@ -57,9 +57,9 @@ def exp_minus(x):
 @overload(exp_minus, inline="always")
 def _exp_minus_of_dtype(x):
     def single(x):
-        return exp_single(-min(x, float32(87)))
+        return exp_single(-(float32(87) if x > float32(87) else x))
 
     def double(x):
-        return exp_double(-min(x, 708.0))
+        return exp_double(-(708.0 if x > 708.0 else x))
 
     return single if x == types.float32 else double

@@ -23,6 +23,7 @@ from pm_energy.kernels.gibbs_rows import (
 )
 from pm_energy.kernels.gibbs_torus import LANES, MAX_COLUMNS, torus_loop
 from pm_energy.kernels.heat_bath import check_spins, turns_up
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.random import next_word, seed_words
 
 _REPAYS_PACKING = 3  # sweeps
@@ -151,7 +152,7 @@ def lattice_loop(words, spins, lengths, wraps, bias, coupling, n_sweeps):
     return flips
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _sum_rows(total, spins, rows, absent):
     width = uint64(total.size)
     for k in range(width):

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit, uint8, uint64
 
 from pm_energy.kernels.gibbs_torus import LANES, fill_words
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.random import to_unit
 
 MIN_WIDTH = 48  # below it, most of a block would be padding, and going site by site is faster
@@ -126,13 +127,13 @@ def _draw(packed, site, beside, rows, column, weights, weight, words, word, n, f
     return flips
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _whole_blocks(n):
     """Round up: what is left over by SIMD would be drawn one by one, at five times the cost."""
     return uint64((n + uint64(LANES - 1)) // uint64(LANES) * uint64(LANES))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def find_rows_beside(beside, row, at, lengths, wraps, absent):
     """Write the numbers of the rows next to ``row`` along all axes but the last.
 
@@ -185,7 +186,7 @@ def _unpack(spins, packed, width, first_odd, stride):
             line[2 * k + 1] = np.int8(place[k]) - 1
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _pack_odds(odds, width, even_block, odd_block, has_tail, factor):
     """Odds times ``factor`` in the order of the draws: even columns, odd columns, tail."""
     n_rows = max(1, odds.size // width)

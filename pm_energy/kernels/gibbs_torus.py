@@ -12,6 +12,7 @@ probabilities are those of a 64-bit uniform number, although most draws look at 
 import numpy as np
 from numba import njit, uint8, uint16, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.random import next_word
 
 LANES = 32  # random streams side by side: with fewer, each waits for its last word to be stored
@@ -104,7 +105,7 @@ def _split(spins, n_rows, n_columns):
     return quarters
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _join(spins, quarters, n_rows, n_columns):
     half, grid = n_columns // 2, spins.reshape(n_rows, n_columns)
     for color in range(2):
@@ -116,7 +117,7 @@ def _join(spins, quarters, n_rows, n_columns):
                     line[k] = 2 * place[k] - 1
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _close(quarter, half, size, parity):
     """Copy the row that the other quarter needs beyond the edge of the torus to the spare place.
 
@@ -132,7 +133,7 @@ def _close(quarter, half, size, parity):
 # are passed whole, for each slice costs a count of its references.
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _shift(side, same_row, at, n, half, offset):
     """The other neighbour in the row: one place to the left, or to the right, around each row."""
     if offset:
@@ -187,7 +188,7 @@ def _break_ties(new, random16, side, same_row, other_rows, at, above, n, half, c
     lanes[0, 0], lanes[1, 0], lanes[2, 0], lanes[3, 0] = s0, s1, s2, s3
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _commit(old, new, at, n):
     """Write the new spins; return how many flipped."""
     flips = uint16(0)

@@ -26,6 +26,7 @@ import numpy as np
 from numba import njit, uint64
 
 from pm_energy.kernels.exponential import exp_double
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.langevin import between_0_and_1, drift, make_buffers
 from pm_energy.kernels.langevin_lanes import exp_lane, larger, log_lane, pick, sigmoid_lane
 from pm_energy.kernels.langevin_noise import fill_normals
@@ -261,7 +262,7 @@ def judge(uniform, last, chains, flight):
         _learn(chains.coarse, alone, kind)  # smaller steps would not make kinds more alike
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _to_probability(log_ratio):
     """Turn log-ratios of densities into probabilities of acceptance, in place."""
     for c in range(uint64(log_ratio.size)):
@@ -269,7 +270,7 @@ def _to_probability(log_ratio):
         log_ratio[c] = exp_double(pick(bounded < 0.0, bounded, 0.0))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _settle(taken, left, new, old):
     for c in range(uint64(new.size)):
         y, x = new[c], old[c]

@@ -10,6 +10,7 @@ of it, at half of the time.
 import numpy as np
 from numba import njit, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.random import to_unit
 
 _CELL_BITS = 10
@@ -18,7 +19,7 @@ with np.errstate(divide="ignore"):  # the outer edges are -inf and inf
     _LOG_ODDS = np.log(_EDGES) - np.log1p(-_EDGES)
 
 
-@njit(cache=True, error_model="numpy")
+@inner(cache=True, error_model="numpy")
 def _is_below(word, log_odds):
     return to_unit(word) * (1.0 + np.exp(-log_odds)) < 1.0
 

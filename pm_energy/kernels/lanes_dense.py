@@ -9,6 +9,7 @@ flips or not.
 import numpy as np
 from numba import float32, njit, uint32, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_draw import LOG2_E, SIGN, WORDS, draw, is_below
 from pm_energy.kernels.lanes_graph import LANES, SITES_AT_ONCE
 from pm_energy.kernels.lanes_vector import (
@@ -72,7 +73,7 @@ def sweep_dense(random_words, state, graph, betas, hot, n_sweeps):
         store(streams, at + 7 * word, b3)
 
 
-@njit(cache=True, error_model="numpy")
+@inner(cache=True, error_model="numpy")
 def _sum_fields(fields, spins, coupling, n, start):
     """Set ``fields`` to what all sites contribute to those from ``start`` on."""
     zero = splat(float32(0))
@@ -85,7 +86,7 @@ def _sum_fields(fields, spins, coupling, n, start):
     _store_sums(fields, uint64(_HALF), second)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _add_site(coupling, at, spin, sums):
     s0, s1, s2, s3, s4, s5, s6, s7 = sums
     return (
@@ -100,7 +101,7 @@ def _add_site(coupling, at, spin, sums):
     )
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _store_sums(fields, at, sums):
     s0, s1, s2, s3, s4, s5, s6, s7 = sums
     store(fields, at, s0)
@@ -113,7 +114,7 @@ def _store_sums(fields, at, sums):
     store(fields, at + uint64(7 * LANES), s7)
 
 
-@njit(cache=True, error_model="numpy")
+@inner(cache=True, error_model="numpy")
 def _pass_on(fields, coupling, at, k, change_a, change_b):
     """Correct the fields after the k-th for the change of the k-th spin."""
     for other in range(k + uint64(1), uint64(SITES_AT_ONCE)):
@@ -159,7 +160,7 @@ def sum_dense(energy, state, graph):
             store(energy, place + 8, high * -0.5)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _add_doubles(coupling, at, spin, sums):
     a0, b0, a1, b1, a2, b2, a3, b3 = sums
     low, high = to_doubles(spin, False), to_doubles(spin, True)
@@ -177,7 +178,7 @@ def _add_doubles(coupling, at, spin, sums):
     )
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _times_spin(spins, bias, i, last, half, a, b, low, high):
     """Add the spins of site i times their fields to the sums; the fields beyond the last are 0."""
     spin = load(spins, min(i, last) * uint64(LANES) + half)

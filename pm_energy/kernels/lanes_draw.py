@@ -14,6 +14,7 @@ float32: probabilities have a relative error of some 1e-7 (1 + \|z\|), and no sp
 import numpy as np
 from numba import float32, njit, uint32
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_vector import (
     bits,
     empty_on_cache_lines,
@@ -49,7 +50,7 @@ def seed_lanes(rng, n_columns):
     return words
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def is_below(x, limit):
     """Words of ones where x < limit, of zeros elsewhere."""
     return splat(uint32(0)) - (bits(x - limit) >> uint32(31))
@@ -66,7 +67,7 @@ def draw(random, z, old, heat_bath):
     return floats_of_bits(((bits(z) ^ against) & uint32(SIGN)) | uint32(_ONE))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _exp2(x):
     """2 to the power of 0 <= x <= 60, relative error 1.5e-7.
 

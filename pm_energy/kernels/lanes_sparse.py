@@ -7,6 +7,7 @@ would count the references of its arrays, at the price of the whole update.
 import numpy as np
 from numba import float32, njit, uint32, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_draw import LOG2_E, SIGN, WORDS, draw, is_below
 from pm_energy.kernels.lanes_graph import LANES
 from pm_energy.kernels.lanes_vector import (
@@ -77,7 +78,7 @@ def sweep_sparse(random_words, state, graph, betas, hot, n_sweeps):
         store(streams, at + 7 * word, b3)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _add_neighbor(spins, neighbors, coupling, k, field_a, field_b):
     """Add what neighbour k contributes to the log-odds of both vectors of lanes."""
     place, strength = neighbors[k], coupling[k]
@@ -114,14 +115,14 @@ def sum_sparse(energy, state, graph):
         store(energy, place + 24, (a3 + b3) * -0.5)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _add_bond(spins, left, right, coupling, k, s0, s1, s2, s3):
     i, j, half = left[k], right[k], uint64(LANES // 2)
     first = load(spins, i) * load(spins, j)
     return _add(coupling[k], first, load(spins, i + half) * load(spins, j + half), s0, s1, s2, s3)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _add(weight, first, second, s0, s1, s2, s3):
     """Add ``weight`` times two vectors of float32 to four sums in float64."""
     s0 = fused(weight, to_doubles(first, False), s0)

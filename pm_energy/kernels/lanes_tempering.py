@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_draw import hot_below, seed_lanes
 from pm_energy.kernels.lanes_graph import LANES, check_lanes
 from pm_energy.kernels.lanes_kinds import sum_lanes, sweep_lanes
@@ -148,7 +149,7 @@ def tempering_loop(
     return accepted, tried
 
 
-@njit(cache=True, error_model="numpy")
+@inner(cache=True, error_model="numpy")
 def swap_levels(stream, energy, pair, betas, replica, lane_betas):
     """Try to swap levels ``pair`` and ``pair + 1`` in all ladders; return the sum of min(1, ratio).
 

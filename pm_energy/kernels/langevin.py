@@ -22,6 +22,7 @@ import numpy as np
 from numba import float64, njit, uint64
 
 from pm_energy.kernels.exponential import exp_double
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.langevin_lanes import pick
 from pm_energy.kernels.langevin_noise import fill_normals, noise_buffer
 from pm_energy.kernels.native import call_native
@@ -125,14 +126,14 @@ def _move_adjusted(
         _copy(y, record[r])
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _copy(source, target):
     """In a loop: to assign an array to a part of another takes a second more to compile."""
     for i in range(uint64(source.size)):
         target[i] = source[i]
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _on_cache_lines(n, place):
     """An array whose element ``place`` starts a cache line: vectors across two take longer."""
     buffer = np.empty(n + 8)
@@ -178,7 +179,7 @@ def drift(score, step):
     return max(min(0.5 * step * score, LONGEST), -LONGEST)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def between_0_and_1(word):
     """Map a random word to a float64 between 0 and 1, 53 bits."""
     return (float(word >> uint64(11)) + 0.5) * (1.0 / 9007199254740992.0)

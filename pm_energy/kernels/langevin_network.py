@@ -3,13 +3,13 @@
 from functools import lru_cache
 
 import numpy as np
-from numba import carray, cfunc, njit, types
+from numba import carray, cfunc, types
 
-from pm_energy.kernels.mlp import ROWS, block, count, propagate
+from pm_energy.kernels.blas import product
+from pm_energy.kernels.inner import inner
+from pm_energy.kernels.mlp import ROWS, count, propagate
 from pm_energy.kernels.mlp_activations import activation_address, multiply
 from pm_energy.kernels.native import as_pointer
-
-_compiled = njit(cache=True, error_model="numpy", fastmath={"contract"})
 
 
 @lru_cache(maxsize=2)
@@ -89,7 +89,7 @@ def _double(state, beta, table_, out_):
     _evaluate(x, beta, table, parameters, transposed, out)
 
 
-@_compiled
+@inner(cache=True, error_model="numpy", fastmath={"contract"})
 def _evaluate(x, beta, table, parameters, transposed, out):
     n, activation = table[1], table[2]
     sizes = carray(as_pointer(table[3]), (table[4],), np.int64)
@@ -100,10 +100,9 @@ def _evaluate(x, beta, table, parameters, transposed, out):
     score, log_p, confinement = out[2:], out[2 + d * n :], bowl[2 * d]
     for start in range(0, n, ROWS):
         rows = min(n - start, ROWS)
-        inputs, back = block(units, 0, rows, d), block(errors, 0, rows, d)
         for i in range(d):
             for c in range(rows):
-                inputs[c, i] = (x[i * n + start + c] - bowl[i]) * bowl[d + i]
+                units[c * d + i] = (x[i * n + start + c] - bowl[i]) * bowl[d + i]
         propagate(parameters, sizes, activation, False, rows, units, slopes)
         _to_inputs(transposed, sizes, rows, slopes, errors)
         if log_p.size:
@@ -114,22 +113,20 @@ def _evaluate(x, beta, table, parameters, transposed, out):
             for c in range(rows):
                 at = i * n + start + c
                 z = (x[at] - bowl[i]) * bowl[d + i]
-                score[at] = -beta * (back[c, i] + confinement * z) * bowl[d + i]
+                score[at] = -beta * (errors[c * d + i] + confinement * z) * bowl[d + i]
                 if log_p.size:
                     log_p[start + c] -= 0.5 * beta * confinement * z * z
 
 
-@_compiled
+@inner(cache=True)
 def _to_inputs(transposed, sizes, rows, slopes, errors):
     """Gradient of the sum of the outputs in the inputs, to the start of ``errors``."""
-    at_unit, at_weight = rows * (count(sizes) - 1), transposed.size
-    errors[at_unit : at_unit + rows] = 1
+    after, weights = rows * (count(sizes) - 1), transposed.size
+    errors[after : after + rows] = 1
     for layer in range(sizes.size - 2, -1, -1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
-        passed = block(errors, at_unit, rows, n_out)
         if layer < sizes.size - 2:
-            multiply(passed, block(slopes, at_unit, rows, n_out))
-        at_unit -= rows * n_in
-        at_weight -= n_in * n_out
-        weights = block(transposed, at_weight, n_out, n_in)
-        np.dot(passed, weights, block(errors, at_unit, rows, n_in))
+            multiply(errors, after, slopes, after, rows * n_out)
+        before, weights = after - rows * n_in, weights - n_in * n_out
+        product(errors, after, transposed, weights, errors, before, rows, n_in, n_out)
+        after = before

@@ -3,6 +3,7 @@
 import numpy as np
 from numba import float32, njit, uint32, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_vector import (
     bits,
     empty_on_cache_lines,
@@ -51,7 +52,7 @@ def draw_normals(rng, n):
     return normals[:n]
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def normal_pairs(for_radius, for_angle):
     """Return 32 normal numbers from 32 words of 32 bits, by the method of Box & Muller (1958).
 
@@ -84,7 +85,7 @@ def normal_pairs(for_radius, for_angle):
     return first, floats_of_bits(second ^ ((for_angle << uint32(1)) & sign))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def fill_normals(words, normals):
     """Fill ``normals`` with standard normal numbers; they have 32 bits of radius, 32 of angle.
 

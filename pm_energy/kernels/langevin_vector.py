@@ -19,10 +19,11 @@ array([0.5, 0.5, 0.5, 0.5])
 """
 
 from llvmlite import ir
-from numba import float32, njit, types, uint32, uint64
+from numba import float32, types, uint32, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_vector import FLOATS, Vector, fused
 
 MANY = 32  # elements
@@ -152,7 +153,7 @@ def signed_floats(context, half_words):
     return FLOATS(half_words), build
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def exp_doubles(x):
     """Return exp(x) for -708 <= x <= 709, to 5e-16, by the polynomial of :func:`exp_double`."""
     whole = x * 1.4426950408889634 + ROUND
@@ -175,7 +176,7 @@ def exp_doubles(x):
     return as_floats(as_words(e) + (as_words(whole) << uint64(52)))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def exp2_singles(x):
     """Return 2 to the power of -126 <= x <= 127, to 1.5e-7; the minimax polynomial of 2^r."""
     whole = x + float32(ROUND_SINGLE)

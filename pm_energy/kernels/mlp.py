@@ -2,14 +2,17 @@
 
 Parameters are one flat vector: the weights (inputs x outputs) and the bias of each layer in turn.
 Units, slopes and gradients are flat, too, a block (B, n) for each layer after another, so that one
-machine code serves all sizes and depths.
+machine code serves all sizes and depths. Functions are told where in flat arrays their matrices
+begin: views of these would take the compiler seconds.
 """
 
 from itertools import pairwise
 
 import numpy as np
-from numba import njit
+from numba import int64, njit, uint64
 
+from pm_energy.kernels.blas import product, product_turned_left, product_turned_right
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.mlp_activations import (
     ACTIVATIONS,
     activate,
@@ -50,9 +53,10 @@ def forward(inputs, parameters, sizes, activation, residual):
     array([[3.5],
            [2.5]])
     """
-    sizes, address = _checked(inputs, parameters, sizes, activation)
+    _check(inputs, parameters, sizes, activation)
+    sizes, address = np.array(sizes, np.int64), activation_address(activation, inputs.dtype, False)
     out = np.empty((len(inputs), sizes[-1]), inputs.dtype)
-    _forward_rows(inputs, parameters, sizes, address, bool(residual), out)
+    _forward_rows(inputs.reshape(-1), parameters, sizes, address, bool(residual), out.reshape(-1))
     return out
 
 
@@ -79,21 +83,23 @@ def vector_jacobian(inputs, cotangent, parameters, sizes, activation, residual):
     >>> slope
     array([[-1.]])
     """
-    sizes, address = _checked(inputs, parameters, sizes, activation)
+    _check(inputs, parameters, sizes, activation)
     if cotangent.shape != (len(inputs), sizes[-1]) or cotangent.dtype != inputs.dtype:
         raise ValueError(
             f"cotangent must be {inputs.dtype} of shape {(len(inputs), int(sizes[-1]))}, got "
             f"{cotangent.dtype} of shape {cotangent.shape}"
         )
+    sizes, address = np.array(sizes, np.int64), activation_address(activation, inputs.dtype)
     out, gradient = np.empty_like(cotangent), np.zeros_like(parameters)
     slope = np.empty_like(inputs)
     _gradient_rows(
-        inputs, cotangent, parameters, sizes, address, bool(residual), out, gradient, slope
-    )
+        inputs.reshape(-1), cotangent.reshape(-1), parameters, sizes, address, bool(residual),
+        out.reshape(-1), gradient, slope.reshape(-1),
+    )  # fmt: skip
     return out, gradient, slope
 
 
-def _checked(inputs, parameters, sizes, activation):
+def _check(inputs, parameters, sizes, activation):
     """Kernels trust their arguments: a wrong size would have them read anything."""
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
@@ -105,10 +111,9 @@ def _checked(inputs, parameters, sizes, activation):
             f"parameters must be {inputs.dtype} of shape {(n_parameters,)}, got "
             f"{parameters.dtype} of shape {parameters.shape}"
         )
-    return np.array(sizes, np.int64), activation_address(activation, inputs.dtype)
 
 
-@njit(cache=True)
+@inner(cache=True)
 def count(sizes):
     """Units of all layers; numpy's own sum takes numba longer to compile."""
     total = 0
@@ -117,82 +122,68 @@ def count(sizes):
     return total
 
 
-@njit(cache=True)
-def block(flat, start, rows, columns):
-    """View of a part of a flat array as a matrix."""
-    return flat[start : start + rows * columns].reshape(rows, columns)
+@inner(cache=True)
+def copy(source, at, target, at_target, n):
+    """Copy n numbers, in a loop: to assign slices takes seconds to compile."""
+    at, at_target = uint64(at), uint64(at_target)
+    for i in range(uint64(n)):
+        target[at_target + i] = source[at + i]
 
 
-@njit(cache=True)
-def copy(source, target):
-    """Copy a matrix, in a loop: ``target[:] = source`` takes seconds to compile."""
-    for i in range(source.shape[0]):
-        for j in range(source.shape[1]):
-            target[i, j] = source[i, j]
-
-
-@njit(cache=True)
+@inner(cache=True)
 def propagate(parameters, sizes, activation, residual, rows, units, slopes):
     """Fill in units and slopes of all layers but the first, whose units are given.
 
     The activation is an address, from :func:`activation_address`.
     """
-    at_unit = at_parameter = 0
+    before = weights = int64(0)  # a literal is a type of its own, and would be compiled for
     last = sizes.size - 2
     for layer in range(last + 1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
-        weights = block(parameters, at_parameter, n_in, n_out)
-        at_parameter += n_in * n_out
-        bias = parameters[at_parameter : at_parameter + n_out]
-        at_parameter += n_out
-        before = block(units, at_unit, rows, n_in)
-        at_unit += rows * n_in
-        after = block(units, at_unit, rows, n_out)
-        np.dot(before, weights, after)
+        after, bias = before + rows * n_in, weights + n_in * n_out
+        product(units, before, parameters, weights, units, after, rows, n_out, n_in)
         if layer == last:
-            add_bias(after, bias)
+            add_bias(units, after, parameters, bias, rows, n_out)
         else:
-            activate(activation, after, bias, block(slopes, at_unit, rows, n_out))
+            activate(activation, units, after, parameters, bias, slopes, rows, n_out)
         if residual and 0 < layer < last and n_in == n_out:
-            add(after, before)
+            add(units, after, units, before, rows * n_out)
+        before, weights = after, bias + n_out
 
 
-@njit(cache=True)
+@inner(cache=True)
 def propagate_back(parameters, sizes, residual, rows, units, slopes, errors, gradient, to_inputs):
     """Fill in the gradient from the errors of the last layer; of the inputs only if wanted."""
-    at_unit, at_parameter = rows * (count(sizes) - sizes[-1]), parameters.size
+    after, weights = rows * (count(sizes) - sizes[-1]), parameters.size
     last = sizes.size - 2
+    copy(errors, after, slopes, after, rows * sizes[-1])
     for layer in range(last, -1, -1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
-        at_parameter -= (n_in + 1) * n_out
-        size = n_in * n_out
-        error = block(errors, at_unit, rows, n_out)
-        skips = residual and 0 < layer < last and n_in == n_out
-        at_before = at_unit - rows * n_in
-        before, back = block(units, at_before, rows, n_in), block(errors, at_before, rows, n_in)
-        passed = error
+        before, bias = after - rows * n_in, weights - n_out
+        weights = bias - n_in * n_out
         if layer < last:
-            passed = block(slopes, at_unit, rows, n_out)  # needed no more
-            multiply(passed, error)
-        np.dot(before.T, passed, block(gradient, at_parameter, n_in, n_out))
-        sum_rows(passed, gradient[at_parameter + size : at_parameter + size + n_out])
+            multiply(slopes, after, errors, after, rows * n_out)  # slopes are needed no more
+        product_turned_left(units, before, slopes, after, gradient, weights, n_in, n_out, rows)
+        sum_rows(slopes, after, gradient, bias, rows, n_out)
         if layer > 0 or to_inputs:
-            np.dot(passed, block(parameters, at_parameter, n_in, n_out).T, back)
-            if skips:
-                add(back, error)
-        at_unit = at_before
+            product_turned_right(
+                slopes, after, parameters, weights, errors, before, rows, n_in, n_out
+            )
+            if residual and 0 < layer < last and n_in == n_out:
+                add(errors, before, errors, after, rows * n_out)
+        after = before
 
 
 @njit(cache=True)
 def _forward_rows(inputs, parameters, sizes, activation, residual, out):
     n_in, n_out, width = sizes[0], sizes[-1], count(sizes)
-    most = min(ROWS, len(inputs))
-    units, slopes = np.empty(most * width, inputs.dtype), np.empty(most * width, inputs.dtype)
-    for first in range(0, len(inputs), ROWS):
-        rows = min(ROWS, len(inputs) - first)
-        copy(inputs[first : first + rows], block(units, 0, rows, n_in))
-        propagate(parameters, sizes, activation, residual, rows, units, slopes)
-        copy(block(units, rows * (width - n_out), rows, n_out), out[first : first + rows])
+    n_rows = inputs.size // n_in
+    units = np.empty(min(ROWS, n_rows) * width, inputs.dtype)
+    for first in range(0, n_rows, ROWS):
+        rows = min(ROWS, n_rows - first)
+        copy(inputs, first * n_in, units, int64(0), rows * n_in)
+        propagate(parameters, sizes, activation, residual, rows, units, units)
+        copy(units, rows * (width - n_out), out, first * n_out, rows * n_out)
 
 
 @njit(cache=True)
@@ -200,16 +191,16 @@ def _gradient_rows(
     inputs, cotangent, parameters, sizes, activation, residual, out, gradient, slope
 ):
     n_in, n_out, width = sizes[0], sizes[-1], count(sizes)
-    most = min(ROWS, len(inputs))
-    units, slopes = np.empty(most * width, inputs.dtype), np.empty(most * width, inputs.dtype)
-    errors, part = np.empty(most * width, inputs.dtype), np.empty_like(gradient)
-    for first in range(0, len(inputs), ROWS):
-        rows = min(ROWS, len(inputs) - first)
+    n_rows = inputs.size // n_in
+    units = np.empty(min(ROWS, n_rows) * width, inputs.dtype)
+    slopes, errors, part = np.empty_like(units), np.empty_like(units), np.empty_like(gradient)
+    for first in range(0, n_rows, ROWS):
+        rows = min(ROWS, n_rows - first)
         last = rows * (width - n_out)
-        copy(inputs[first : first + rows], block(units, 0, rows, n_in))
+        copy(inputs, first * n_in, units, int64(0), rows * n_in)
         propagate(parameters, sizes, activation, residual, rows, units, slopes)
-        copy(block(units, last, rows, n_out), out[first : first + rows])
-        copy(cotangent[first : first + rows], block(errors, last, rows, n_out))
+        copy(units, last, out, first * n_out, rows * n_out)
+        copy(cotangent, first * n_out, errors, last, rows * n_out)
         propagate_back(parameters, sizes, residual, rows, units, slopes, errors, part, True)
-        gradient += part
-        copy(block(errors, 0, rows, n_in), slope[first : first + rows])
+        add(gradient, int64(0), part, int64(0), gradient.size)
+        copy(errors, int64(0), slope, first * n_in, rows * n_in)

@@ -5,14 +5,15 @@ and the lower half the angle: two signs, and the place within a quadrant.
 """
 
 import numpy as np
-from numba import float32, int32, njit, uint32, uint64
+from numba import float32, int32, uint32, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.random import LANES, fill_words
 
 WORDS = 512  # at a time
 
 
-@njit(forceinline=True, error_model="numpy")
+@inner(forceinline=True, error_model="numpy")
 def log_single(x):
     """Return log(x) for a normal float32 x > 0, to 2e-7 of its size.
 
@@ -31,7 +32,7 @@ def log_single(x):
     return float32(k) * float32(0.6931471805599453) + series * z
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inner(forceinline=True, error_model="numpy", fastmath={"contract"})
 def normal_pair(word):
     """Return two independent normal numbers from a word."""
     upper, lower = uint32(word >> uint64(32)), uint32(word)
@@ -59,7 +60,7 @@ def normal_pair(word):
     return first, second
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inner(forceinline=True, error_model="numpy", fastmath={"contract"})
 def fill_normal_single(words, buffer, out):
     """Fill a flat float32 array with normal numbers.
 

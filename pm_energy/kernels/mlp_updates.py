@@ -7,14 +7,16 @@ References
 """
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
+
+from pm_energy.kernels.inner import inner
 
 BETA_1, BETA_2 = 0.9, 0.999
 EPSILON = 1e-8
 NORM_EPSILON = 1e-7  # of PyMC's total_norm_constraint
 
 
-@njit(forceinline=True, error_model="numpy", fastmath={"contract", "reassoc"})
+@inner(forceinline=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def sum_of_squares(x):
     """Sum of the squares of a flat array."""
     total = x.dtype.type(0)
@@ -24,11 +26,13 @@ def sum_of_squares(x):
 
 
 @njit(forceinline=True, error_model="numpy", fastmath={"contract"})
-def adam_step(theta, gradient, mean, square, average, scale, step, rate, decay, keep):
+def adam_step(at, n, theta, gradient, mean, square, average, scale, step, rate, decay, keep):
     """Change parameters, both moments and the average of the parameters, all flat, in place.
 
     Parameters
     ----------
+    at, n : int
+        Which of them: the first, and how many.
     theta, gradient, mean, square, average : ndarray of one float dtype, shape (P,)
     scale : float
         What the gradient is multiplied with.
@@ -44,7 +48,9 @@ def adam_step(theta, gradient, mean, square, average, scale, step, rate, decay, 
     b1, b2, epsilon = number(BETA_1), number(BETA_2), number(EPSILON)
     a = number(rate * np.sqrt(1.0 - BETA_2**step) / (1.0 - BETA_1**step))
     scale, shrink, keep = number(scale), number(rate * decay), number(keep)
-    for i in range(theta.size):  # no sums of two products: either one could be fused with the sum
+    for i in range(
+        uint64(at), uint64(at + n)
+    ):  # no sums of two products: either one could be fused with the sum
         g = scale * gradient[i]
         m = mean[i] + (one - b1) * (g - mean[i])
         v = square[i] + (one - b2) * (g * g - square[i])

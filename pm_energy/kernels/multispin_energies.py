@@ -8,6 +8,7 @@ the digits are transposed into numbers.
 import numpy as np
 from numba import njit, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_vector import load, splat, store
 from pm_energy.kernels.multispin_graph import BONDS_AT_ONCE, place_graph
 from pm_energy.kernels.multispin_words import COLUMN, WORD, check_words, n_columns, to_rows
@@ -80,25 +81,25 @@ def count_unsatisfied(counts, rows, graph):
                 counts[column * COLUMN + w, 32 + k] = np.int32(pair >> uint64(32))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _add(x, y, z):
     """Full adder: the digit and the carry of x + y + z."""
     return x ^ y ^ z, (x & y) | (z & (x | y))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _bond(words, at, graph, k):
     left = load(words, graph.left[k] + at)
     return left ^ load(words, graph.right[k] + at) ^ graph.bond_flips[k]
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _two(words, at, graph, k, ones):
     """Add two bonds to the ones; return the new ones and a carry of weight 2."""
     return _add(ones, _bond(words, at, graph, k), _bond(words, at, graph, k + 1))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _four(words, at, graph, k, ones, twos):
     ones, carry = _two(words, at, graph, k, ones)
     ones, carry2 = _two(words, at, graph, k + uint64(2), ones)
@@ -106,7 +107,7 @@ def _four(words, at, graph, k, ones, twos):
     return ones, twos, fours
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _eight(words, at, graph, k, ones, twos, fours):
     ones, twos, carry = _four(words, at, graph, k, ones, twos)
     ones, twos, carry2 = _four(words, at, graph, k + uint64(4), ones, twos)
@@ -114,7 +115,7 @@ def _eight(words, at, graph, k, ones, twos, fours):
     return ones, twos, fours, eights
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _count_column(digits, words, graph, column):
     """Set ``digits``, shape (32 * 8,), to the binary digits of the counts of one vector."""
     at = uint64(column * COLUMN)
@@ -137,7 +138,7 @@ def _count_column(digits, words, graph, column):
     store(digits, uint64(3 * COLUMN), eights)
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _transpose(digits):
     """Turn 32 digits of 64 numbers a word into 32 pairs of numbers: k, and k + 32 above it.
 

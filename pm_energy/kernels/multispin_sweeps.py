@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_vector import any_bit, empty_on_cache_lines, load, splat, store
 from pm_energy.kernels.multispin_graph import place_graph
 from pm_energy.kernels.multispin_words import COLUMN, check_words, n_columns, per_word, to_rows
@@ -187,7 +188,7 @@ def sweep_rows(lanes, rows, graph, rates, n_sweeps):
             _sweep_column(4, lanes, rows, graph, rates, column, n_sweeps)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _sweep_column(n_classes, lanes, rows, graph, rates, column, n_sweeps):
     stride = uint64(rows.shape[1])
     states, words, table = lanes.reshape(-1), rows.reshape(-1), rates.digits.reshape(-1)
@@ -221,7 +222,7 @@ def _sweep_column(n_classes, lanes, rows, graph, rates, column, n_sweeps):
     store(states, 3 * width + half + at, b3)
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def majority(words, at, graph, begin, end):
     """Where the majority of the neighbours of a site lies.
 
@@ -265,7 +266,7 @@ def majority(words, at, graph, begin, end):
     return c3, c0 & c1 & c2, c0, (c3 & c1) | ~(c3 | (c2 & (c0 | c1)))
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _against(
     n_classes, heat_bath, old, tie, low, high, table, place, a0, a1, a2, a3, b0, b1, b2, b3
 ):
@@ -296,7 +297,7 @@ def _against(
     return less, a0, a1, a2, a3, b0, b1, b2, b3
 
 
-@njit(forceinline=True)
+@inner(forceinline=True)
 def _digit(n_classes, class0, class1, class2, class3, table, place):
     """The next digit of p, that of its own class in each replica."""
     digit = (class0 & load(table, place)) | (class1 & load(table, place + uint64(COLUMN)))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_vector import load, store, swap_neighbors
 from pm_energy.kernels.multispin_energies import count_space, count_unsatisfied
 from pm_energy.kernels.multispin_graph import place_graph
@@ -159,7 +160,7 @@ def tempering_loop(
     return accepted, tried
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _acceptance_table(betas, n_differences):
     """exp(-2 (beta' - beta) k) for all pairs of levels and differences k of bond counts."""
     table = np.empty((betas.size - 1, n_differences))
@@ -170,7 +171,7 @@ def _acceptance_table(betas, n_differences):
     return table
 
 
-@njit(cache=True, error_model="numpy")
+@inner(cache=True, error_model="numpy")
 def _decide(stream, unsatisfied, pair, betas, acceptance):
     """Which ladders swap levels ``pair`` and ``pair + 1``: a mask; and the sum of min(1, ratio)."""
     s0, s1, s2, s3 = stream

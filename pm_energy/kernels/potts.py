@@ -15,6 +15,7 @@ weights of a site's states, given its neighbours, are laid end to end; one of tw
 import numpy as np
 from numba import njit, uint64
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.random import next_word, seed_words, to_unit
 
 UPDATES = ("heat-bath", "suwa-todo")
@@ -181,7 +182,7 @@ def _subtract_row_max(rows, colours):
 # they can be: a signed one is tested for Python's counting from the end, 3 ns a site.
 
 
-@njit(forceinline=True, error_model="numpy")
+@inner(forceinline=True, error_model="numpy")
 def _accumulate(cumulative, colours, in_logs):
     """Turn weights, or log-weights, into cumulative weights in place; return the last."""
     total = 0.0

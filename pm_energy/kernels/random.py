@@ -10,6 +10,8 @@ The lowest bits of xoshiro256+ are weak: use the top ones.
 import numpy as np
 from numba import njit, uint64
 
+from pm_energy.kernels.inner import inner
+
 LANES = 16
 
 
@@ -42,7 +44,7 @@ def to_unit(word):
     return (word >> uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(forceinline=True, error_model="numpy")
+@inner(forceinline=True, error_model="numpy")
 def fill_words(words, buffer):
     """Fill ``buffer``, whose length is a multiple of LANES, with random words; SIMD."""
     for first in range(0, buffer.size, LANES):

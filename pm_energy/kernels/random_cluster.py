@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from pm_energy.kernels.cluster import unite
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.random import next_word, to_unit
 
 
@@ -107,7 +108,7 @@ def _root(parent, i):
     return i
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _add_bonds(parent, size, joined, n_joined, is_open, active, a, b, first, stop):
     """Join the ends of the open ones among bonds first..stop-1; return the joins so far."""
     for t in range(first, stop):

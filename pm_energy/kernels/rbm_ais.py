@@ -15,6 +15,7 @@ from numba import njit, uint64
 from pm_energy.kernels.arguments import finite_array, ladder
 from pm_energy.kernels.bernoulli import draw_units
 from pm_energy.kernels.binary_product import VECTOR_BYTES, aligned_zeros
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.random import LANES, seed_words
 from pm_energy.kernels.rbm import tile_rbm
 from pm_energy.kernels.rbm_layers import new_layer, new_tables, read_bits, update_fields, write_bits
@@ -192,7 +193,7 @@ def _anneal_block(words, v, to_hidden, to_visible, a, b, base, betas, log_weight
     return True
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@inner(cache=True, error_model="numpy", fastmath={"contract"})
 def _mix(log_odds, fields, beta, base, batch):
     """log_odds = beta * fields + (1 - beta) * base, and -inf in the padding."""
     tile = VECTOR_BYTES // fields.itemsize
@@ -206,7 +207,7 @@ def _mix(log_odds, fields, beta, base, batch):
                 log_odds[uint64(at) + j] = scale * fields[uint64(at) + j] + shift[j]
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+@inner(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def _add_field(log_weights, states, step, a, base):
     """Add step * (a - base) . v to the log-weight of each state."""
     tile = VECTOR_BYTES // a.itemsize

@@ -20,6 +20,7 @@ from numba import njit, uint64
 from pm_energy.kernels.arguments import finite_array
 from pm_energy.kernels.binary_product import aligned_zeros
 from pm_energy.kernels.exponential import exp_minus
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.softplus import softplus_sum
 
 LIMIT = 24  # units summed over
@@ -170,7 +171,7 @@ def _sum_over_smaller(weights, visible_bias, hidden_bias):
     )
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _n_high(states):
     return len(states.bias) - np.int64(np.round(np.log2(states.low_bias.size)))
 
@@ -223,7 +224,7 @@ def _log_partition(states):
     return shift + np.log(total)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
+@inner(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
 def _add_unit(off, on, table, p, low_sums):
     """Add p(state) P(unit on | state) to the sums of each low state; return the sum over them."""
     total = 0.0

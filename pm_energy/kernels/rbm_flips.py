@@ -12,6 +12,8 @@ weights are common to all rows. The logarithm is taken of products of many facto
 import numpy as np
 from numba import njit, uint64
 
+from pm_energy.kernels.inner import inner
+
 KINDS = {"pseudolikelihood": 0, "ratio-matching": 1, "probability-flow": 2}
 LARGEST = 700.0  # exp of it is finite; larger weights count as this
 ROWS = 64  # their probabilities stay in the second-level cache
@@ -62,7 +64,7 @@ def flip_loss(x, weights, visible_bias, hidden_bias, kind, row_weights):
     return loss, (to_weights, to_visible, to_hidden)
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _loss_of(kind, delta):
     """f and its derivative."""
     if kind == 2:
@@ -111,7 +113,7 @@ def _add_flips(units, share, fields, w, up, a, kind, factors, to_weights, to_vis
     return loss
 
 
-@njit(cache=True, error_model="numpy")
+@inner(cache=True, error_model="numpy")
 def _probabilities_after(on, off, factor, ratio, flipped):
     """P(h_j = 1) after the flip, and by how much it changes each hidden unit's trace."""
     for j in range(uint64(on.size)):
@@ -120,14 +122,14 @@ def _probabilities_after(on, off, factor, ratio, flipped):
         flipped[j] = weight / ratio[j]
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _add_slopes(slope, step, on, flipped, pulls, to_weights):
     for j in range(uint64(on.size)):
         pulls[j] -= slope * (flipped[j] - on[j])
         to_weights[j] -= slope * step * flipped[j]
 
 
-@njit(cache=True, fastmath={"reassoc"})
+@inner(cache=True, fastmath={"reassoc"})
 def _log_product(ratio, factors):
     total = 0.0
     for first in range(0, ratio.size, factors):

@@ -16,6 +16,7 @@ from pm_energy.kernels.binary_product import (
     aligned_zeros,
     lists_pay,
 )
+from pm_energy.kernels.inner import inner
 
 
 class Layer(NamedTuple):
@@ -42,7 +43,7 @@ def new_layer(states, bias):
     )
 
 
-@njit(cache=True)
+@inner(cache=True)
 def new_tables(like):
     """Work space for subset sums, in the dtype of ``like``."""
     return aligned_zeros(GROUPS * 16 * (VECTOR_BYTES // like.itemsize), like)
@@ -76,7 +77,7 @@ def update_fields(layer, source, flips, age, weights, tables, batch):
 # Indices below are unsigned: the compiler need not look for negative ones, and vectorises.
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _fill_bias(fields, bias, batch):
     """Start each field at its bias, and the padding at -inf: a unit there never turns on."""
     tile = VECTOR_BYTES // fields.itemsize

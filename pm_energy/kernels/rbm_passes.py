@@ -13,6 +13,7 @@ from pm_energy.kernels.binary_product import (
     aligned_zeros,
     lists_pay,
 )
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.two_state import logistic
 
 
@@ -67,19 +68,19 @@ def add_moments(pairs, visible, hidden, states, fields, row_weights, tables):
         add_all_units(pairs, turned, means, rows, n_v, batch, tables)
 
 
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
+@inner(cache=True, error_model="numpy", fastmath={"contract"})
 def _weighted_probabilities(log_odds, share, out):
     for k in range(uint64(out.size)):
         out[k] = share * logistic(log_odds[k])
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _accumulate(total, values):
     for k in range(uint64(total.size)):
         total[k] += values[k]
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _turn(states, batch, n, tile):
     """Turn bits from (tiles of n, batch, tile) to (tiles of the batch, n, tile)."""
     turned = aligned_zeros(-(-batch // tile) * n * tile, states)
@@ -93,7 +94,7 @@ def _turn(states, batch, n, tile):
     return turned
 
 
-@njit(cache=True)
+@inner(cache=True)
 def new_pairs(weights):
     """Zeros in tiles of the hidden units, for :func:`from_tiles`."""
     n_v, n_h = weights.shape
@@ -101,7 +102,7 @@ def new_pairs(weights):
     return aligned_zeros(-(-n_h // tile) * n_v * tile, weights)
 
 
-@njit(cache=True)
+@inner(cache=True)
 def from_tiles(tiled, matrix):
     """Copy column tiles, flat (tiles of m, n, tile), into a matrix (n, m)."""
     n, m = matrix.shape

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numba import njit
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.native import call_native, possible, tempered
 from pm_energy.kernels.variates import fill_normal, streams, uniform
 
@@ -80,7 +81,7 @@ def _hmc_moves(
             log_base[i], log_ratio[i] = out[0], possible(out[1])
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _kick(p, scale, out, time):
     """p += time * S^T gradient."""
     for r in range(p.size):

@@ -8,6 +8,7 @@ evaluations again; and a long one reaches over to other modes, of which shrinkag
 import numpy as np
 from numba import njit
 
+from pm_energy.kernels.inner import inner
 from pm_energy.kernels.native import call_native, possible, tempered
 from pm_energy.kernels.variates import exponential, streams, uniform
 
@@ -75,7 +76,7 @@ def _slice_moves(
                 x[i] = start
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _choose_axis(w, turn, in_turn, sd, axes, weights, axis):
     d = sd.size
     if len(axes) and uniform(w) < 0.5:

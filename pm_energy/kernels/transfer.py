@@ -10,6 +10,8 @@ a column for each state of the first row. Vectors are rescaled row by row.
 import numpy as np
 from numba import njit
 
+from pm_energy.kernels.inner import inner
+
 
 @njit(cache=True)
 def strip_partition(across, down, site, pair, closed):
@@ -103,7 +105,7 @@ def _states(n, width, q):
     return states
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _row_weights(weights, states, across, site, pair):
     """Fill in the weights of a row's states, divided by the largest; return its logarithm."""
     n, width = states.shape
@@ -120,7 +122,7 @@ def _row_weights(weights, states, across, site, pair):
     return top
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _bond_weights(step, down, pair):
     """Fill in the weights of a row's bonds to the next, as :func:`_row_weights` does."""
     width, q, _ = step.shape
@@ -137,7 +139,7 @@ def _bond_weights(step, down, pair):
     return tops
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _pass_row(path, after, step):
     """Sum out a row, site by site: ``path[j + 1]`` has exchanged the first j + 1 sites."""
     _, n, columns = path.shape
@@ -160,7 +162,7 @@ def _pass_row(path, after, step):
                             )
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _multiply(out, vectors, weights):
     """out = vectors x weights, divided by its largest entry, which is returned."""
     n, columns = out.shape
@@ -175,7 +177,7 @@ def _multiply(out, vectors, weights):
     return top
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _pull_row(adjoint, spare, path, step, pair, mean):
     """Turn the adjoint of ``path[width]`` into that of ``path[0]``; fill in the bonds' means."""
     _, n, columns = path.shape
@@ -201,7 +203,7 @@ def _pull_row(adjoint, spare, path, step, pair, mean):
         inner *= q
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _row_means(adjoint, after, states, pair, mean_across, marginal):
     """Fill in the marginals of a row's sites and the means of its bonds."""
     n, width = states.shape

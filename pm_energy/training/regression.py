@@ -185,7 +185,8 @@ def _steps(network, size, batch_size, settings, backend):
     architecture = sizes, activation_address(network.activation, "float32"), bool(network.residual)
 
     def steps(learner, batches, rates, done, losses):
-        return train_steps(architecture, learner, batches, rates, settings, done, losses)
+        flat = tuple(part.reshape(-1) for part in batches)
+        return train_steps(architecture, learner, batch_size, flat, rates, settings, done, losses)
 
     return steps
 

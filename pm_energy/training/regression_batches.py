@@ -18,8 +18,8 @@ class Batches:
     ----------
     network : MLP
     data : tuple of array
-        Rows (N, d), labels and weights as :func:`~pm_energy.kernels.mlp_training.make_batch` reads
-        them.
+        Rows (N, d), labels and weights as
+        :func:`~pm_energy.kernels.mlp_training.make_batches` reads them.
     levels : NoiseLevels
     rng : numpy.random.Generator
     n_steps, batch_size : int

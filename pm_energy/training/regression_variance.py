@@ -23,8 +23,7 @@ References
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pm_energy.kernels.mlp import block, count, forward, propagate, propagate_back
-from pm_energy.kernels.mlp_activations import activation_address
+from pm_energy.kernels.mlp import forward, vector_jacobian
 from pm_energy.kernels.mlp_updates import adam_step
 from pm_energy.networks.features import checked_labels, one_hot
 from pm_energy.training.progress import Progress
@@ -124,7 +123,9 @@ def train_variance(
             now = run.n_steps + i
             rate = float(rates(now) if isinstance(rates, Schedule) else rates)
             kept = min(keep, (now + 1) / (now + 10))  # early parameters are soon forgotten
-            adam_step(learner[0], gradient, *learner[1:], 1.0, now + 1, rate, 0.0, kept)
+            adam_step(
+                0, gradient.size, learner[0], gradient, *learner[1:], 1.0, now + 1, rate, 0.0, kept
+            )
             bar.advance(f"loss {losses[i]:.4g}")
         else:
             done = n_steps
@@ -173,24 +174,14 @@ def _batches(network, theta, x, levels, labels, drop_label, size):
 
 def _slopes(network, size):
     """A function of parameters, inputs and squared errors: the loss of a batch, and its slope."""
-    sizes = np.array(network.sizes, np.int64)
-    activation = activation_address(network.activation, "float32")
-    units = np.empty(size * count(sizes), np.float32)
-    slopes, errors = np.empty_like(units), np.empty_like(units)
-    last = units.size - size * network.n_out
-    first = block(units, 0, size, sizes[0])
-    outputs, error = (block(flat, last, size, network.n_out) for flat in (units, errors))
-    architecture = sizes, activation, bool(network.residual), size
+    architecture = network.sizes, network.activation, network.residual
 
     def slope(theta, inputs, squares):
-        first[:] = inputs
-        propagate(theta, *architecture, units, slopes)
+        outputs = forward(inputs, theta, *architecture)
         ratio = (squares + np.float32(LEAST)) * np.exp(-outputs)
         loss = 0.5 * float((outputs + ratio).sum(dtype=np.float64)) / size
-        error[:] = (1 - ratio) * np.float32(0.5 / size)
-        gradient = np.empty_like(theta)
-        propagate_back(theta, sizes, *architecture[2:], units, slopes, errors, gradient, False)
-        return loss, gradient
+        errors = (1 - ratio) * np.float32(0.5 / size)
+        return loss, vector_jacobian(inputs, errors, theta, *architecture)[1]
 
     return slope
 

@@ -3,16 +3,25 @@
 import numpy as np
 import pymc as pm
 import pytest
+from numba import njit
 from pymc.variational.updates import total_norm_constraint
 from scipy.stats import kstest, norm
 
+from pm_energy.kernels import mlp_noise, mlp_training, mlp_updates
 from pm_energy.kernels.mlp import forward, vector_jacobian
-from pm_energy.kernels.mlp_noise import WORDS, fill_normal_single
-from pm_energy.kernels.mlp_training import make_batch, take_errors
-from pm_energy.kernels.mlp_updates import NORM_EPSILON, adam_step, sum_of_squares
+from pm_energy.kernels.mlp_noise import WORDS
+from pm_energy.kernels.mlp_training import make_batches
+from pm_energy.kernels.mlp_updates import NORM_EPSILON, adam_step
 from pm_energy.kernels.random import LANES, seed_words
 from pm_energy.training.adamw import adamw
 from pm_energy.training.optimisers import Updates, make_optimiser
+
+# what only compiled code calls
+fill_normal_single = njit(
+    lambda words, buffer, out: mlp_noise.fill_normal_single(words, buffer, out)
+)
+sum_of_squares = njit(lambda x: mlp_updates.sum_of_squares(x))
+take_errors = njit(lambda *args: mlp_training.take_errors(*args))
 
 # thirty steps of size .1, each rounded at 1e-16 or 6e-8; PyMC rounds 1 - .999**t in float32, too,
 # which is off by 6e-8 / (.001 t), and thirty such shares of a step add up to 3e-5
@@ -41,7 +50,8 @@ def test_adam_is_that_of_pymc(optimiser, decay, max_norm, dtype):
         theta = updates(theta, {"w": gradient})
         size = np.sqrt(sum_of_squares(gradient))
         scale = min(size, max_norm) / (NORM_EPSILON + size) if max_norm < np.inf else 1.0
-        adam_step(ours, gradient, mean, square, average, scale, step, 0.1, decay, 0.9)
+        moments = mean, square, average
+        adam_step(0, 257, ours, gradient, *moments, scale, step, 0.1, decay, 0.9)
         path.append(ours.astype(float))
     np.testing.assert_allclose(ours, theta["w"], atol=EPS[dtype])
     expected = path[0]
@@ -98,13 +108,17 @@ def test_errors_are_the_gradient_of_the_loss():
     rng = np.random.default_rng(3)
     outputs, targets = rng.normal(size=(2, 50, 3)).astype(np.float32)
     weights = rng.random(50).astype(np.float32)
-    errors = np.empty_like(outputs)
-    loss = take_errors(outputs, targets, weights, errors)
+    ahead = np.zeros(5, np.float32)  # of other layers
+    units = np.append(ahead, outputs)
+    errors = np.zeros_like(units)
+    loss = take_errors(units, 5, np.tile(targets.ravel(), 2), np.tile(weights, 2), 50, 3, errors)
     difference = outputs.astype(float) - targets
     assert loss == pytest.approx((weights[:, None] * difference**2).sum() / 50, rel=1e-5)
-    np.testing.assert_allclose(errors, 2 / 50 * weights[:, None] * difference, atol=1e-7)
-    outputs[7, 1] = np.nan
-    assert np.isnan(take_errors(outputs, targets, weights, errors))
+    assert not errors[:5].any()
+    slopes = errors[5:].reshape(50, 3)
+    np.testing.assert_allclose(slopes, 2 / 50 * weights[:, None] * difference, atol=1e-7)
+    units[27] = np.nan
+    assert np.isnan(take_errors(units, 5, targets.ravel(), weights, 0, 3, errors))
 
 
 def test_batches_hold_what_the_table_says():
@@ -115,12 +129,10 @@ def test_batches_hold_what_the_table_says():
     levels = rng.normal(size=(8, 6)).astype(np.float32)
     features = rng.normal(size=(8, 3)).astype(np.float32)
     chosen, noise = np.arange(64) % 5, rng.normal(size=(64, 2)).astype(np.float32)
-    inputs, targets = np.empty((64, 8), np.float32), np.empty((64, 2), np.float32)
-    weights = np.empty(64, np.float32)
-    make_batch(
-        seed_words(rng), x, labels, row_weights, levels, features, 0.5, chosen, noise, inputs,
-        targets, weights,
-    )  # fmt: skip
+    batches = tuple(np.empty((1, 64, *shape), np.float32) for shape in ((8,), (2,), ()))
+    streams, pairs = (seed_words(rng), seed_words(rng, LANES)), (chosen[None], noise[None])
+    make_batches((x, labels, row_weights), (levels, features), streams, pairs, 0.5, *batches)
+    inputs, targets, weights = (part[0] for part in batches)
     level = np.argmax((inputs[:, None, 2:5] == features).all(-1), axis=1)
     np.testing.assert_array_equal(np.bincount(level), 8)  # stratified: each level as often
     alpha, sigma, a, b, weight, scale = levels[level].T[:, :, None]
