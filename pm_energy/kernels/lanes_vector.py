@@ -22,6 +22,7 @@ Examples
 array([7, 6, 5, 4, 3, 2, 1, 0], dtype=uint64)
 """
 
+import math
 import operator
 
 import numpy as np
@@ -292,7 +293,7 @@ def empty_on_cache_lines(shape, dtype):
     0
     """
     dtype = np.dtype(dtype)
-    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    n_bytes = math.prod(shape) * dtype.itemsize
     buffer = np.empty(n_bytes + _BYTES, np.uint8)
     start = -buffer.ctypes.data % _BYTES
     return buffer[start : start + n_bytes].view(dtype).reshape(shape)

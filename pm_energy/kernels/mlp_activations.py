@@ -13,7 +13,7 @@ from numba import carray, cfunc, types, uint64
 from numba.extending import intrinsic
 from numba.np.numpy_support import from_dtype
 
-from pm_energy.kernels.exponential import exp_minus
+from pm_energy.kernels.exponential import exp_minus, exp_within
 from pm_energy.kernels.inner import inner
 
 ACTIVATIONS = ("tanh", "silu", "softplus", "relu")
@@ -21,25 +21,21 @@ ACTIVATIONS = ("tanh", "silu", "softplus", "relu")
 
 @inner(forceinline=True, error_model="numpy", fastmath={"contract"})
 def logistic(x, one):
-    """Return 1 / (1 + e^-x), accurate in both tails, and e^-|x|."""
-    e = exp_minus(abs(x))
-    up = one / (one + e)
-    return (up if x >= 0 else e * up), e
+    """Return 1 / (1 + e^-x), accurate in both tails."""
+    return one / (one + exp_within(-x))
 
 
 @inner(forceinline=True, error_model="numpy", fastmath={"contract"})
 def tanh_unit(x, one):
     """Return tanh(x) and its slope."""
-    e = exp_minus(abs(x + x))
-    size = (one - e) / (one + e)
-    y = size if x >= 0 else -size
+    y = (one + one) * logistic(x + x, one) - one
     return y, one - y * y
 
 
 @inner(forceinline=True, error_model="numpy", fastmath={"contract"})
 def silu_unit(x, one):
     """Return x / (1 + e^-x) and its slope."""
-    p, _ = logistic(x, one)
+    p = logistic(x, one)
     y = x * p
     return y, p + y * (one - p)
 
@@ -50,13 +46,13 @@ def softplus_unit(x, one):
 
     log(1 + e) = 2 artanh(z) with z = e / (2 + e) <= 1/3, whose series ends at z^33 / 33 < 1e-17.
     """
-    p, e = logistic(x, one)
+    e = exp_minus(abs(x))
     z = e / (one + one + e)
     z2 = z * z
     series = one / (one * 33)
     for k in range(31, 0, -2):
         series = series * z2 + one / (one * k)
-    return max(x, one - one) + (z + z) * series, p
+    return max(x, one - one) + (z + z) * series, logistic(x, one)
 
 
 @inner(forceinline=True, error_model="numpy", fastmath={"contract"})

@@ -69,7 +69,8 @@ def run_trajectories(plan, density, x, rng, report):
 
 def parts(n):
     """Return the lengths of at most PARTS parts of n."""
-    return [len(part) for part in np.array_split(np.arange(n), min(PARTS, n))]
+    k = min(PARTS, n)
+    return [n // k + (i < n % k) for i in range(k)]
 
 
 def explore(plan, density, x, rng, n_moves, report):

@@ -129,10 +129,11 @@ def main():
     )
     os.sched_setaffinity(0, cores)
     for n in range(1, len(cores) + 1):
-        run = our_run(ENERGIES["mixture kernel"], cores=n, chains=16 * CHAINS)
-        run()
-        best = min(seconds(run) for _ in range(5))
-        print(f"  {16 * CHAINS:,} chains, {n} threads: {1e3 * best:.1f} ms")
+        for steps in (STEPS, 10 * STEPS):  # threads take some 10 ms to start and to be waited for
+            run = our_run(ENERGIES["mixture kernel"], cores=n, chains=16 * CHAINS, steps=steps)
+            run()
+            best = min(seconds(run) for _ in range(5))
+            print(f"  {16 * CHAINS:,} chains x {steps:,}, {n} threads: {1e3 * best:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,10 @@ def processor():
 
 
 def interleave(timers, rounds):
-    """Call all timers in turn, round after round.
+    """Call all timers in turn, round after round, each time beginning with the next one.
+
+    What ran before leaves its mark: threads that still wait for work, caches, the processor's
+    frequency.
 
     Parameters
     ----------
@@ -51,8 +54,13 @@ def interleave(timers, rounds):
     -------
     dict of str to array, shape (rounds,)
     """
-    times = [[timer() for timer in timers.values()] for _ in range(rounds)]
-    return dict(zip(timers, np.transpose(times), strict=True))
+    names = list(timers)
+    times = {name: np.empty(rounds) for name in names}
+    for k in range(rounds):
+        first = k % len(names)
+        for name in (*names[first:], *names[:first]):
+            times[name][k] = timers[name]()
+    return times
 
 
 def spread(values, digits=2):
