@@ -1,5 +1,6 @@
 """What all tests share: figures are drawn off screen, and PyMC does not name its samplers."""
 
+import gc
 import logging
 import os
 import sys
@@ -22,3 +23,10 @@ def loggers_stay_as_they_are():
     for logger, level in zip(loggers, before, strict=True):
         logger.setLevel(level)
     assert after == before
+
+
+def pytest_collection_finish():
+    """What was made by imports stays: the garbage collector need not look through it each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)

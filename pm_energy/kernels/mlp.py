@@ -90,8 +90,8 @@ def vector_jacobian(inputs, cotangent, parameters, sizes, activation, residual):
             f"{cotangent.dtype} of shape {cotangent.shape}"
         )
     sizes, address = np.array(sizes, np.int64), activation_address(activation, inputs.dtype)
-    out, gradient = np.empty_like(cotangent), np.zeros_like(parameters)
-    slope = np.empty_like(inputs)
+    out, slope = np.empty(cotangent.shape, inputs.dtype), np.empty(inputs.shape, inputs.dtype)
+    gradient = np.zeros_like(parameters)
     _gradient_rows(
         inputs.reshape(-1), cotangent.reshape(-1), parameters, sizes, address, bool(residual),
         out.reshape(-1), gradient, slope.reshape(-1),

@@ -146,6 +146,20 @@ def test_batches_hold_what_the_table_says():
     assert 10 < kept.sum() < 45  # about half of the 51 that have one; 6 standard deviations wide
 
 
+@pytest.mark.parametrize("n", [0, 1, 130])
+def test_matrices_may_lie_by_columns(n):
+    rng = np.random.default_rng(5)
+    sizes = 3, 4, 2
+    theta = rng.normal(size=26)
+    x, cotangent = rng.normal(size=(n, 3)), rng.normal(size=(n, 2))
+    expected = vector_jacobian(x, cotangent, theta, sizes, "tanh", False)
+    turned = np.asfortranarray(x), np.asfortranarray(cotangent)
+    found = vector_jacobian(*turned, theta, sizes, "tanh", False)
+    for ours, value in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, value)
+    np.testing.assert_array_equal(forward(turned[0], theta, sizes, "tanh", False), expected[0])
+
+
 def test_sizes_that_do_not_fit():
     one = np.ones((1, 1))
     with pytest.raises(ValueError, match="activation must be one of"):
