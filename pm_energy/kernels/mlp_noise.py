@@ -60,7 +60,7 @@ def normal_pair(word):
     return first, second
 
 
-@inner(forceinline=True, error_model="numpy", fastmath={"contract"})
+@inner(cache=True, error_model="numpy", fastmath={"contract"})
 def fill_normal_single(words, buffer, out):
     """Fill a flat float32 array with normal numbers.
 

@@ -1,7 +1,6 @@
 """Batches for regression on noisy data: rows, noise and what a network is to say of them."""
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from pm_energy.kernels.mlp_training import make_batches
 from pm_energy.kernels.random import LANES, seed_words
@@ -58,6 +57,8 @@ class Batches:
         _, batch_size, d = self._arrays[1].shape
         if self._coupling == "independent":
             return np.empty((0, batch_size), np.int64), np.empty((0, batch_size, d), np.float32)
+        from scipy.optimize import linear_sum_assignment  # takes .15 s, and few want it
+
         rows = np.empty((n_steps, batch_size), np.int64)
         noise = np.empty((n_steps, batch_size, d), np.float32)
         for step in range(n_steps):  # one by one: the stream does not depend on n_steps
