@@ -1,7 +1,7 @@
 """Simulated annealing of 64 replicas a word, and descent to the local minima at its end."""
 
 import numpy as np
-from numba import njit, uint64
+from numba import int64, njit, uint64
 
 from pm_energy.kernels.lanes_vector import any_bit, load, splat, store
 from pm_energy.kernels.multispin_energies import multispin_energies
@@ -104,7 +104,7 @@ def multispin_descent(words, graph):
 def _anneal_rows(lanes, rows, graph, rates, betas, hot):
     for beta in betas:
         fill_rates(rates, np.full(rates.heat_bath.size, beta), hot)
-        sweep_rows(lanes, rows, graph, rates, 1)
+        sweep_rows(lanes, rows, graph, rates, int64(1))
 
 
 @njit(cache=True)

@@ -9,7 +9,7 @@ units that are on, or from subset-sum tables (see :mod:`pm_energy.kernels.binary
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from pm_energy.kernels.bernoulli import draw_units
 from pm_energy.kernels.binary_product import tile_weights
@@ -142,8 +142,8 @@ def _sweeps(words, v, h, to_hidden, to_visible, visible_bias, hidden_bias, n_swe
     if not read_bits(h, zero, hidden.states):
         return -2
     tables = new_tables(v)
-    total = v_flips = 0
-    v_age = h_age = -1  # flips added to the fields since they were computed afresh
+    total = v_flips = int64(0)
+    v_age = h_age = int64(-1)  # flips added to the fields since they were computed afresh
     for _ in range(n_sweeps):
         h_age = update_fields(hidden, visible, v_flips, h_age, to_hidden, tables, batch)
         h_flips = draw_units(words, hidden.fields, hidden.states, hidden.flipped)

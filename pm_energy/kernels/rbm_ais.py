@@ -10,7 +10,7 @@ through the ladder in blocks that fit the cache, with the products of :mod:`pm_e
 """
 
 import numpy as np
-from numba import njit, uint64
+from numba import int64, njit, uint64
 
 from pm_energy.kernels.arguments import finite_array, ladder
 from pm_energy.kernels.bernoulli import draw_units
@@ -173,8 +173,8 @@ def _anneal_block(words, v, to_hidden, to_visible, a, b, base, betas, log_weight
     tile = VECTOR_BYTES // v.itemsize
     tables = new_tables(v)
     log_odds = aligned_zeros(max(visible.fields.size, hidden.fields.size), v)
-    v_flips = 0
-    v_age = h_age = -1
+    v_flips = int64(0)
+    v_age = h_age = int64(-1)
     for k in range(betas.size - 1):
         old, new = betas[k], betas[k + 1]
         h_age = update_fields(hidden, visible, v_flips, h_age, to_hidden, tables, batch)

@@ -11,7 +11,7 @@ states, 0 or -1, and the upper is always 1. Weights and biases are those of the 
 """
 
 import numpy as np
-from numba import njit
+from numba import int64, njit
 
 from pm_energy.kernels.bernoulli import draw_units
 from pm_energy.kernels.binary_product import tile_weights
@@ -196,8 +196,8 @@ def _sweeps(words, v, h, v_low, h_low, weights, a, b, betas, n_sweeps, pairs):
     """Sweep, and fill ``pairs`` unless it is empty; return (good, visible, hidden) means."""
     batch, (n_v, n_h) = len(v), weights.shape
     flat = weights.reshape(-1)
-    to_hidden = tile_weights(flat, n_v, n_h, n_h, 1)
-    to_visible = tile_weights(flat, n_h, n_v, 1, n_h)
+    to_hidden = tile_weights(flat, n_v, n_h, n_h, int64(1))
+    to_visible = tile_weights(flat, n_h, n_v, int64(1), n_h)
     visible, hidden = new_layer(v, a.reshape(1, -1)), new_layer(h, b.reshape(1, -1))
     means = np.zeros(n_v, v.dtype), np.zeros(n_h, v.dtype)
     if not read_bits(h, h_low, hidden.states):
@@ -206,8 +206,8 @@ def _sweeps(words, v, h, v_low, h_low, weights, a, b, betas, n_sweeps, pairs):
     v_odds = np.empty_like(visible.fields) if tempered else visible.fields
     h_odds = np.empty_like(hidden.fields) if tempered else hidden.fields
     tables = new_tables(v)
-    h_flips = v_flips = 0
-    v_age = h_age = -1  # flips added to the fields since they were computed afresh
+    h_flips = v_flips = int64(0)
+    v_age = h_age = int64(-1)  # flips added to the fields since they were computed afresh
     for _ in range(n_sweeps):
         v_age = update_fields(visible, hidden, h_flips, v_age, to_visible, tables, batch)
         if tempered:
@@ -230,7 +230,7 @@ def _sweeps(words, v, h, v_low, h_low, weights, a, b, betas, n_sweeps, pairs):
 @njit(cache=True)
 def _draw_hidden(words, v, h, v_low, h_low, weights, b):
     n_v, n_h = weights.shape
-    to_hidden = tile_weights(weights.reshape(-1), n_v, n_h, n_h, 1)
+    to_hidden = tile_weights(weights.reshape(-1), n_v, n_h, n_h, int64(1))
     tables = new_tables(v)
     for first in range(0, len(v), ROWS):
         rows, drawn = v[first : first + ROWS], h[first : first + ROWS]
@@ -238,7 +238,7 @@ def _draw_hidden(words, v, h, v_low, h_low, weights, b):
         hidden = new_layer(drawn, b.reshape(1, -1))
         if not read_bits(rows, v_low, visible.states):
             return False
-        update_fields(hidden, visible, 0, -1, to_hidden, tables, len(rows))
+        update_fields(hidden, visible, int64(0), int64(-1), to_hidden, tables, len(rows))
         draw_units(words, hidden.fields, hidden.states, hidden.flipped)
         write_bits(hidden.states, h_low, drawn)
     return True
@@ -247,7 +247,7 @@ def _draw_hidden(words, v, h, v_low, h_low, weights, b):
 @njit(cache=True)
 def _data_moments(x, low, weights, b, row_weights):
     n_v, n_h = weights.shape
-    to_hidden = tile_weights(weights.reshape(-1), n_v, n_h, n_h, 1)
+    to_hidden = tile_weights(weights.reshape(-1), n_v, n_h, n_h, int64(1))
     tables, tiled, pairs = new_tables(x), new_pairs(weights), np.empty_like(weights)
     visible_mean, hidden_mean = np.zeros(n_v, x.dtype), np.zeros(n_h, x.dtype)
     for first in range(0, len(x), ROWS):
@@ -256,7 +256,7 @@ def _data_moments(x, low, weights, b, row_weights):
         hidden = new_layer(np.empty((len(rows), n_h), x.dtype), b.reshape(1, -1))
         if not read_bits(rows, low, visible.states):
             return False, pairs, visible_mean, hidden_mean
-        update_fields(hidden, visible, 0, -1, to_hidden, tables, len(rows))
+        update_fields(hidden, visible, int64(0), int64(-1), to_hidden, tables, len(rows))
         share = row_weights[first : first + ROWS]
         moments = tiled, visible_mean, hidden_mean
         add_moments(*moments, visible.states, hidden.fields, share, tables)
