@@ -150,7 +150,7 @@ class ScoreQueries:
         return model, model.initial()
 
     def _levels(self):
-        """The NoiseLevels that the network knows of: none, if an estimator does not say."""
+        """The NoiseRange that the network knows of: none, if an estimator does not say."""
 
     def _place(self):
         """Where units have their centre, how long each is, and what the network is told."""

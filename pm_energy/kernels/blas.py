@@ -23,6 +23,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 
+from pm_energy.kernels.native import element
+
 GEMM = {"float32": "sgemm", "float64": "dgemm"}
 for _name in GEMM.values():  # compiled code that is kept on disk finds it by its name
     llvm.add_symbol(
@@ -49,8 +51,7 @@ def _product(turned_a, turned_b, text):
                 return cgutils.alloca_once_value(builder, value)
 
             def place(i):
-                data = context.make_array(sig.args[i])(context, builder, args[i]).data
-                return builder.gep(data, [args[i + 1]])
+                return element(context, builder, sig.args[i], *args[i : i + 2])
 
             order = [given(ir.Constant(ir.IntType(8), ord("NT"[t]))) for t in (turned_b, turned_a)]
             one, nothing = (given(ir.Constant(number, value)) for value in (1.0, 0.0))

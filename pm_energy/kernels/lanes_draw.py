@@ -14,6 +14,7 @@ float32: probabilities have a relative error of some 1e-7 (1 + \|z\|), and no sp
 import numpy as np
 from numba import float32, njit, uint32
 
+from pm_energy.kernels.exponential import ROUND_SINGLE
 from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_vector import (
     bits,
@@ -30,8 +31,6 @@ WORDS = 8  # 64-bit words of a vector
 LOG2_E = 1.4426950408889634
 SIGN, _ONE = 0x80000000, 0x3F800000  # of a float32
 _MAX_POWER = 60.0  # 2^-60 is never drawn
-# Adding it rounds to a whole number, which then is the low bits.
-_ROUND = 12582912.0
 
 
 def hot_below(graph, update):
@@ -73,8 +72,8 @@ def _exp2(x):
 
     The polynomial is the minimax one of 2^r on \\|r\\| <= 1/2.
     """
-    whole = x + float32(_ROUND)
-    r = x - (whole - float32(_ROUND))
+    whole = x + float32(ROUND_SINGLE)
+    r = x - (whole - float32(ROUND_SINGLE))
     y = fused(splat(float32(1.3264727e-3)), r, splat(float32(9.6715130e-3)))
     y = fused(y, r, splat(float32(5.5507336e-2)))
     y = fused(y, r, splat(float32(2.4022242e-1)))

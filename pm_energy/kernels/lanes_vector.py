@@ -37,6 +37,8 @@ from numba.extending import (
     type_callable,
 )
 
+from pm_energy.kernels.native import element
+
 _BYTES = 64
 _ELEMENTS = {
     types.uint64: ir.IntType(64),
@@ -124,8 +126,8 @@ def _lower_invert(context, builder, signature, args):
 
 
 def _place(context, builder, array_type, array, index, kind):
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), kind.llvm.as_pointer())
+    place = element(context, builder, array_type, array, index)
+    return builder.bitcast(place, kind.llvm.as_pointer())
 
 
 @intrinsic

@@ -23,12 +23,13 @@ from numba import float32, types, uint32, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
+from pm_energy.kernels.exponential import ROUND_SINGLE
 from pm_energy.kernels.inner import inner
 from pm_energy.kernels.lanes_vector import FLOATS, Vector, fused
+from pm_energy.kernels.native import element
 
 MANY = 32  # elements
-# Adding them rounds to a whole number, which then is the low bits.
-ROUND, ROUND_SINGLE = 6755399441055744.0, 12582912.0
+ROUND = 6755399441055744.0  # as ROUND_SINGLE, for float64
 
 
 class ManyNumbers(Vector):
@@ -51,8 +52,8 @@ def load_many(context, array, index):
     kind = ManyNumbers(array.dtype)
 
     def build(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(data, [args[1]]), kind.llvm.as_pointer())
+        place = element(context, builder, signature.args[0], *args)
+        place = builder.bitcast(place, kind.llvm.as_pointer())
         return builder.load(place, align=array.dtype.bitwidth // 8)
 
     return kind(array, types.uint64), build

@@ -15,6 +15,7 @@ from numba.np.numpy_support import from_dtype
 
 from pm_energy.kernels.exponential import exp_minus, exp_within
 from pm_energy.kernels.inner import inner
+from pm_energy.kernels.native import element
 
 ACTIVATIONS = ("tanh", "silu", "softplus", "relu")
 
@@ -185,8 +186,7 @@ def activate(typingctx, address, units, at, bias, at_bias, slopes, rows, n):
 
     def build(context, builder, sig, args):
         def place(i, at):
-            data = context.make_array(sig.args[i])(context, builder, args[i]).data
-            return builder.gep(data, [at])
+            return element(context, builder, sig.args[i], args[i], at)
 
         operands = [place(1, args[2]), place(3, args[4]), place(5, args[2]), *args[6:]]
         kind = ir.FunctionType(ir.VoidType(), [operand.type for operand in operands])

@@ -157,10 +157,9 @@ def train_steps(network, learner, rows, batches, rates, settings, done, losses):
     theta = learner[0]
     inputs, targets, weights = batches
     width, n_in, n_out = count(sizes), sizes[0], sizes[-1]
-    units, slopes, errors = (
-        np.empty(rows * width, np.float32), np.empty(rows * width, np.float32),
-        np.empty(rows * width, np.float32),
-    )  # fmt: skip
+    units = np.empty(rows * width, np.float32)
+    slopes = np.empty(rows * width, np.float32)
+    errors = np.empty(rows * width, np.float32)
     gradient = np.empty(theta.size, np.float32)
     first, last = int64(0), rows * (width - n_out)
     for step in range(rates.size):

@@ -34,6 +34,11 @@ def call_native(typingctx, address, x, beta, table, out):
     return signature, codegen
 
 
+def element(context, builder, kind, array, index):
+    """Point to an element of a contiguous array of a numba type, for intrinsics (not checked)."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
+
+
 @intrinsic
 def as_pointer(typingctx, address):
     """Return an integer as a pointer, for ``numba.carray``."""
